@@ -1,0 +1,3 @@
+//! One virtual device.
+pub mod contract;
+pub mod traits;

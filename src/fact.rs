@@ -1,0 +1,355 @@
+//! Everything that can be observed in a run.
+//!
+//! A [`Fact`] is all that measuring and explaining ever see: ledger, phases, causes and report are
+//! built from facts alone, so a report can be rebuilt from a recorded bundle. Facts are plain data;
+//! whoever records one has already taken the times.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex, PushId};
+use crate::time::SimTime;
+
+/// Something observed, and when it was over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fact {
+    /// When it was known. Stamps inside [`FactKind`] are never later than this.
+    pub at: SimTime,
+    /// What it was.
+    #[serde(flatten)]
+    pub kind: FactKind,
+}
+
+/// What was observed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "kebab-case")]
+pub enum FactKind {
+    // ---- the crowd -----------------------------------------------------------------------
+    /// A device finished enrolling: its first TokenUpdate was accepted. `since` is when it began.
+    Enrolled {
+        /// The device.
+        device: DeviceId,
+        /// When its first attempt began.
+        since: SimTime,
+    },
+    /// A device gave up enrolling.
+    EnrollmentFailed {
+        /// The device.
+        device: DeviceId,
+        /// The last reason, as a lower-case fragment.
+        reason: String,
+    },
+    /// Enrolment is over; stages and timeline count from here (design section 3, "time zero").
+    TimeZero,
+    /// What a device is in changed.
+    Condition {
+        /// The device.
+        device: DeviceId,
+        /// The new condition.
+        now: Reach,
+    },
+
+    // ---- the operator --------------------------------------------------------------------
+    /// An order became due and the operator took it up. Every order that counts has this fact.
+    Ordered {
+        /// The order.
+        order: OrderIndex,
+        /// When the plan wanted it.
+        due: SimTime,
+    },
+    /// The first byte of an order's enqueue request was written at the fact's time.
+    Offered {
+        /// The order.
+        order: OrderIndex,
+    },
+    /// The answer to the enqueue request was read: the target has the command.
+    Accepted {
+        /// The order.
+        order: OrderIndex,
+        /// What the target says about its own push.
+        push: ServerPush,
+    },
+    /// The admin API said no: this order ends as `rejected`.
+    Rejected {
+        /// The order.
+        order: OrderIndex,
+        /// The HTTP status, 0 when the refusal came in another form.
+        status: u16,
+        /// What the target said, shortened.
+        reason: String,
+    },
+    /// The enqueue request could not be delivered, or its answer was lost or unreadable. The order
+    /// stays open; whether the target has the command is unknown.
+    AcceptanceUnknown {
+        /// The order.
+        order: OrderIndex,
+        /// What happened.
+        why: Broken,
+    },
+
+    // ---- APNs ----------------------------------------------------------------------------
+    /// A push's headers were read at `arrived`; the gateway answered at the fact's time.
+    PushReceived {
+        /// Its number.
+        push: PushId,
+        /// Whose token it carried; `None` when the token names nobody here.
+        channel: Option<Channel>,
+        /// When its headers were read.
+        arrived: SimTime,
+        /// The HTTP status the gateway answered with; 200 is accepted.
+        status: u16,
+        /// The reason of a refusal, as APNs spells it.
+        reason: Option<String>,
+    },
+    /// The device cannot take the push now; it is kept as the channel's one stored push.
+    PushStored {
+        /// The push.
+        push: PushId,
+        /// The channel.
+        channel: Channel,
+    },
+    /// A newer push took the stored one's place.
+    PushCoalesced {
+        /// The push that is gone.
+        push: PushId,
+        /// The one that stands for it.
+        into: PushId,
+        /// The channel.
+        channel: Channel,
+    },
+    /// A stored push is gone undelivered: it expired, or was not to be stored.
+    PushDiscarded {
+        /// The push.
+        push: PushId,
+        /// The channel.
+        channel: Channel,
+    },
+    /// The device has the push. It was planned for `due`; what passed since is the harness's.
+    PushDelivered {
+        /// The push.
+        push: PushId,
+        /// The channel.
+        channel: Channel,
+        /// When it should have reached the device.
+        due: SimTime,
+    },
+    /// The device has the push and ignores it.
+    PushIgnored {
+        /// The push.
+        push: PushId,
+        /// The channel.
+        channel: Channel,
+        /// Why.
+        why: Ignored,
+    },
+
+    // ---- sessions ------------------------------------------------------------------------
+    /// A device decided to connect. It was planned for `due`; what passed since is the harness's.
+    Woke {
+        /// The channel.
+        channel: Channel,
+        /// When it should have decided.
+        due: SimTime,
+        /// What made it.
+        why: WakeReason,
+    },
+    /// One request of a device and what came back. The fact's time is when the device saw the
+    /// answer; `stamps.read` is when it was off the network.
+    Exchange {
+        /// The channel.
+        channel: Channel,
+        /// What the device said.
+        said: Said,
+        /// When each step happened.
+        stamps: Stamps,
+        /// What came back.
+        got: Got,
+    },
+    /// A command's answer is ready. It was planned for `due`.
+    Executed {
+        /// The channel.
+        channel: Channel,
+        /// The command.
+        uuid: CommandUuid,
+        /// When it should have been ready.
+        due: SimTime,
+    },
+    /// The reason for a NotNow is over: the device would now execute the command.
+    DeferralEnded {
+        /// The channel.
+        channel: Channel,
+        /// The refused command.
+        uuid: CommandUuid,
+        /// When it should have ended.
+        due: SimTime,
+        /// Whether the device polls by itself: only if NotNow was the last status it sent.
+        polls: bool,
+    },
+    /// The session is over: an empty answer, or a connection given up.
+    SessionEnded {
+        /// The channel.
+        channel: Channel,
+    },
+    /// A server did what no rule allows, or sent what cannot be read. The device goes on.
+    Violation {
+        /// The channel.
+        channel: Channel,
+        /// What was wrong, as a lower-case fragment.
+        what: String,
+    },
+}
+
+/// Whether and why pushes reach a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// On the network and awake enough for pushes.
+    Online,
+    /// Asleep: pushes are kept until it wakes.
+    Asleep,
+    /// Off the network.
+    Offline,
+}
+
+/// What a target's enqueue answer says about the push it sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerPush {
+    /// APNs took it, or so the target says.
+    Accepted,
+    /// The target reports a failure; the command is queued all the same.
+    Failed(String),
+    /// The answer does not say.
+    NotReported,
+}
+
+/// Why a device ignored a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ignored {
+    /// Its topic is not the one the device enrolled with.
+    WrongTopic,
+    /// Its PushMagic is not the device's.
+    WrongMagic,
+    /// The device is not enrolled.
+    NotEnrolled,
+}
+
+/// What made a device connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WakeReason {
+    /// It enrols.
+    Enroll,
+    /// A push.
+    Push,
+    /// NotNow was the last status it sent, and the reason for it is over.
+    NotNowOver,
+    /// A request failed earlier; this is the next attempt.
+    Retry,
+    /// It came back to the network with something unsent.
+    NetworkReturn,
+}
+
+/// What a device's request said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Said {
+    /// Check-in: Authenticate.
+    Authenticate,
+    /// Check-in: TokenUpdate.
+    TokenUpdate,
+    /// Check-in: CheckOut.
+    CheckOut,
+    /// Status Idle: it asks for work.
+    Idle,
+    /// The result of a command.
+    Result {
+        /// The command; `None` for a CommandFormatError about a command without CommandUUID.
+        uuid: Option<CommandUuid>,
+        /// Its status.
+        status: ResultStatus,
+    },
+}
+
+/// The status of a command's result (Apple, "Sending MDM commands to a device").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ResultStatus {
+    /// Done.
+    Acknowledged,
+    /// Failed for good; an error chain says why.
+    Error,
+    /// The device could not read the command.
+    CommandFormatError,
+    /// Not at present; never terminal.
+    NotNow,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Got {
+    /// 2xx without a body: a check-in is accepted, a session is over.
+    Empty,
+    /// 2xx with a command.
+    Command {
+        /// The command.
+        uuid: CommandUuid,
+        /// Its request type.
+        request_type: String,
+    },
+    /// 2xx with a body that is no command. What the request said was delivered all the same.
+    Unreadable {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Any other status: nothing was delivered.
+    Status(u16),
+    /// No complete answer.
+    Lost(Broken),
+}
+
+impl Got {
+    /// Whether the request reached the server: a 2xx was read whole.
+    pub const fn is_delivered(&self) -> bool {
+        match self {
+            Self::Empty | Self::Command { .. } | Self::Unreadable { .. } => true,
+            Self::Status(_) | Self::Lost(_) => false,
+        }
+    }
+}
+
+/// When each step of a request happened. Later steps are `None` when it did not get that far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamps {
+    /// The device wanted it.
+    pub asked: SimTime,
+    /// The harness let it: a socket permit and a handshake slot were free. What passed is the
+    /// harness's, never the target's.
+    pub permitted: SimTime,
+    /// TCP and TLS stood; `None` on a connection that was already open.
+    pub connected: Option<SimTime>,
+    /// Just before its first byte was written.
+    pub sent: Option<SimTime>,
+    /// The first byte of the answer was there.
+    pub first_byte: Option<SimTime>,
+    /// The answer was read whole, or the attempt was given up.
+    pub read: SimTime,
+}
+
+/// Why a request has no complete answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Broken {
+    /// Nobody listens there, or the name does not resolve.
+    Unreachable(String),
+    /// The TLS handshake failed.
+    Tls(String),
+    /// The connection ended before the answer was whole.
+    Cut(String),
+    /// No whole answer within the timeout.
+    TimedOut,
+    /// The answer is not HTTP, or larger than we take.
+    Malformed(String),
+    /// Our own fault: no descriptor, no port. Never counted against the target.
+    Harness(String),
+}

@@ -1,0 +1,303 @@
+//! Newtypes for everything that has a name or a number.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A device's index in the plan, from zero.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct DeviceId(pub u32);
+
+/// A cohort's index in the scenario, from zero.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct CohortId(pub u16);
+
+/// One line between a device and the server: the device channel, or that of one of its users.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Channel {
+    /// The device.
+    pub device: DeviceId,
+    /// 0 is the device channel, n its nth user.
+    pub user: u8,
+}
+
+impl Channel {
+    /// The device channel of `device`.
+    pub const fn device(device: DeviceId) -> Self {
+        Self { device, user: 0 }
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.user {
+            0 => write!(f, "device {}", self.device.0),
+            user => write!(f, "device {} user {user}", self.device.0),
+        }
+    }
+}
+
+/// An order's index in the plan, from zero. Transcripts print this, never the CommandUUID.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct OrderIndex(pub u32);
+
+/// A `CommandUUID` as a server sent it: any text, because servers add prefixes of their own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommandUuid(pub Arc<str>);
+
+impl CommandUuid {
+    /// The UUID of order `index` in the run `run`: version 5, so that a second run reuses none.
+    pub fn of_order(run: RunId, index: OrderIndex) -> Self {
+        let uuid = uuid::Uuid::new_v5(&uuid::Uuid::from_bytes(run.0), &index.0.to_be_bytes());
+        Self(uuid.to_string().to_uppercase().into())
+    }
+}
+
+impl fmt::Display for CommandUuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One execution of a plan: 16 random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunId(pub [u8; 16]);
+
+/// Which order a CommandUUID belongs to. Made once per run, shared, never changed.
+#[derive(Clone, Debug, Default)]
+pub struct OrderBook {
+    by_uuid: HashMap<CommandUuid, OrderIndex>,
+}
+
+impl OrderBook {
+    /// The book of a run with `orders` orders.
+    pub fn new(run: RunId, orders: u32) -> Self {
+        let by_uuid = (0..orders)
+            .map(OrderIndex)
+            .map(|index| (CommandUuid::of_order(run, index), index))
+            .collect();
+        Self { by_uuid }
+    }
+
+    /// The order behind `uuid`; `None` for a command this run did not order.
+    pub fn order(&self, uuid: &CommandUuid) -> Option<OrderIndex> {
+        self.by_uuid.get(uuid).copied()
+    }
+}
+
+/// Number of one request of one device, counted from zero; lets a device ignore an answer that it
+/// does not wait for any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(pub u32);
+
+/// Number of one push at the gateway, counted from zero in the order of arrival.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct PushId(pub u64);
+
+/// Which crowd of devices a push token belongs to; random, kept with the CA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrowdId(pub [u8; 4]);
+
+/// What names of devices are derived from: the crowd, and the key of its push tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Crowd {
+    /// The crowd's public id, part of each token.
+    pub id: CrowdId,
+    /// The secret key of the tokens' checksums.
+    pub key: [u8; 32],
+}
+
+impl fmt::Debug for Crowd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Crowd")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A push token: version(1), crowd(4), device(4), channel(1), epoch(4), zero(2), checksum(16).
+///
+/// It names its owner, so a gateway routes a push with no table and tells a stale token from a
+/// foreign one. Real tokens are opaque and their length is not promised; 32 bytes are usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PushToken(pub [u8; 32]);
+
+const TOKEN_VERSION: u8 = 1;
+
+impl Crowd {
+    /// The push token of `channel` in its `epoch`, which grows each time the token changes.
+    pub fn token(&self, channel: Channel, epoch: u32) -> PushToken {
+        let mut bytes = [0_u8; 32];
+        bytes[0] = TOKEN_VERSION;
+        bytes[1..5].copy_from_slice(&self.id.0);
+        bytes[5..9].copy_from_slice(&channel.device.0.to_be_bytes());
+        bytes[9] = channel.user;
+        bytes[10..14].copy_from_slice(&epoch.to_be_bytes());
+        let sum = self.checksum(&bytes[..16]);
+        bytes[16..].copy_from_slice(&sum);
+        PushToken(bytes)
+    }
+
+    /// Whose token this is and its epoch; `None` when this crowd did not make it.
+    pub fn owner(&self, token: &[u8]) -> Option<(Channel, u32)> {
+        let bytes: &[u8; 32] = token.try_into().ok()?;
+        let ours = bytes[0] == TOKEN_VERSION && bytes[1..5] == self.id.0;
+        if !ours || bytes[16..] != self.checksum(&bytes[..16]) {
+            return None;
+        }
+        let word = |at: usize| {
+            u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        Some((
+            Channel {
+                device: DeviceId(word(5)),
+                user: bytes[9],
+            },
+            word(10),
+        ))
+    }
+
+    /// The PushMagic of `channel` in its `epoch`, an upper-case UUID.
+    pub fn magic(&self, channel: Channel, epoch: u32) -> String {
+        let bytes = self.derive(
+            "magic",
+            channel.device,
+            u64::from(epoch) << 8 | u64::from(channel.user),
+        );
+        let mut half = [0_u8; 16];
+        half.copy_from_slice(&bytes[..16]);
+        uuid::Builder::from_random_bytes(half)
+            .into_uuid()
+            .to_string()
+            .to_uppercase()
+    }
+
+    /// The UDID of `device`, in the form of current hardware: 8 hex digits, a dash, 16 hex digits.
+    pub fn udid(&self, device: DeviceId) -> String {
+        let bytes = self.derive("udid", device, 0);
+        // 00008140 is the chip of current iPads; the last 8 digits carry the index, so a person
+        // who reads a server's log can tell which device it was.
+        format!("00008140-{}{:08X}", hex_upper(&bytes[..4]), device.0)
+    }
+
+    /// The serial number of `device`: 12 characters of Apple's older form, `SIM` in front.
+    pub fn serial(&self, device: DeviceId) -> String {
+        let bytes = self.derive("serial", device, 0);
+        format!("SIM{}{:07}", hex_upper(&bytes[..1]), device.0 % 10_000_000)
+    }
+
+    /// 32 bytes that depend on this crowd, `what`, the device and `n` alone.
+    pub fn derive(&self, what: &str, device: DeviceId, n: u64) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher
+            .update(what.as_bytes())
+            .update(&device.0.to_be_bytes())
+            .update(&n.to_be_bytes());
+        *hasher.finalize().as_bytes()
+    }
+
+    fn checksum(&self, head: &[u8]) -> [u8; 16] {
+        let mut half = [0_u8; 16];
+        half.copy_from_slice(&blake3::keyed_hash(&self.key, head).as_bytes()[..16]);
+        half
+    }
+}
+
+/// `bytes` as upper-case hexadecimal digits.
+pub fn hex_upper(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(text, "{byte:02X}");
+    }
+    text
+}
+
+/// `bytes` as lower-case hexadecimal digits.
+pub fn hex_lower(bytes: &[u8]) -> String {
+    hex_upper(bytes).to_ascii_lowercase()
+}
+
+/// The bytes behind hexadecimal digits of either case; `None` for anything else.
+pub fn hex_decode(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crowd(n: u8) -> Crowd {
+        Crowd {
+            id: CrowdId([n; 4]),
+            key: [n; 32],
+        }
+    }
+
+    #[test]
+    fn a_token_names_its_owner_and_epoch() {
+        let channel = Channel {
+            device: DeviceId(70_000),
+            user: 2,
+        };
+        let token = crowd(1).token(channel, 9);
+        assert_eq!(crowd(1).owner(&token.0), Some((channel, 9)));
+    }
+
+    #[test]
+    fn a_token_of_another_crowd_or_with_a_changed_byte_is_foreign() {
+        let token = crowd(1).token(Channel::default(), 0);
+        assert_eq!(crowd(2).owner(&token.0), None);
+        for at in 0..32 {
+            let mut changed = token.0;
+            changed[at] ^= 1;
+            assert_eq!(crowd(1).owner(&changed), None, "byte {at}");
+        }
+        assert_eq!(crowd(1).owner(&token.0[..31]), None);
+    }
+
+    #[test]
+    fn command_uuids_differ_between_runs_and_orders() {
+        let uuid = |run, index| CommandUuid::of_order(RunId([run; 16]), OrderIndex(index));
+        assert_ne!(uuid(1, 0), uuid(2, 0));
+        assert_ne!(uuid(1, 0), uuid(1, 1));
+        assert_eq!(
+            OrderBook::new(RunId([1; 16]), 3).order(&uuid(1, 2)),
+            Some(OrderIndex(2))
+        );
+    }
+
+    #[test]
+    fn hex_is_read_as_it_is_written() {
+        assert_eq!(
+            hex_decode(&hex_lower(&[0, 171, 255])),
+            Some(vec![0, 171, 255])
+        );
+        assert_eq!(hex_decode("abc"), None);
+        assert_eq!(hex_decode("+1"), None);
+    }
+}

@@ -353,3 +353,16 @@ pub enum Broken {
     /// Our own fault: no descriptor, no port. Never counted against the target.
     Harness(String),
 }
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable(why) => write!(f, "the target is unreachable: {why}"),
+            Self::Tls(why) => write!(f, "the TLS handshake failed: {why}"),
+            Self::Cut(why) => write!(f, "the connection was cut: {why}"),
+            Self::TimedOut => f.write_str("the target did not answer in time"),
+            Self::Malformed(what) => write!(f, "the answer is not usable HTTP: {what}"),
+            Self::Harness(why) => write!(f, "this machine ran out of something: {why}"),
+        }
+    }
+}

@@ -77,10 +77,10 @@ impl fmt::Display for CommandUuid {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunId(pub [u8; 16]);
 
-/// Which order a CommandUUID belongs to. Made once per run, shared, never changed.
+/// Which order a CommandUUID belongs to. Made once per run and never changed; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct OrderBook {
-    by_uuid: HashMap<CommandUuid, OrderIndex>,
+    by_uuid: Arc<HashMap<CommandUuid, OrderIndex>>,
 }
 
 impl OrderBook {
@@ -90,7 +90,9 @@ impl OrderBook {
             .map(OrderIndex)
             .map(|index| (CommandUuid::of_order(run, index), index))
             .collect();
-        Self { by_uuid }
+        Self {
+            by_uuid: Arc::new(by_uuid),
+        }
     }
 
     /// The order behind `uuid`; `None` for a command this run did not order.

@@ -118,8 +118,8 @@ impl Owner {
     }
 }
 
-/// Something a threshold can look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Something a threshold can look at. In the order of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
     /// First push (headers read at the gateway) until settled.
     PushToCompletion,

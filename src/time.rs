@@ -45,13 +45,16 @@ impl SimTime {
     }
 }
 
+/// The latest time that can come: a microsecond before [`SimTime::NEVER`].
+const LATEST: u64 = u64::MAX - 1;
+
 impl Add<Duration> for SimTime {
     type Output = Self;
 
     /// Saturates just below [`SimTime::NEVER`], so that a sum is always a time that can come.
     fn add(self, rhs: Duration) -> Self {
         let micros = u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(micros).min(u64::MAX - 1))
+        Self(self.0.saturating_add(micros).min(LATEST))
     }
 }
 

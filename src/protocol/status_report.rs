@@ -1,0 +1,210 @@
+//! Status reports: the body of every request a device makes to the server URL.
+//!
+//! Idle asks for work, anything else is the result of a command.
+
+use std::borrow::Cow;
+
+use ::plist::{Dictionary, Value};
+use thiserror::Error;
+
+use super::error_chain::ErrorItem;
+use super::plist::{self, PlistError};
+use super::plist_writer;
+use crate::ids::CommandUuid;
+
+/// The content type of status reports.
+pub const SERVER_CONTENT_TYPE: &str = "application/x-apple-aspen-mdm; charset=UTF-8";
+
+/// What a device says about itself or a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatusReport<'a> {
+    /// `UDID`.
+    pub udid: Cow<'a, str>,
+    /// `Status`.
+    pub status: Status,
+    /// `CommandUUID`; absent with Idle, and in a CommandFormatError about a command without one.
+    pub uuid: Option<CommandUuid>,
+    /// `ErrorChain`, top-level error first.
+    pub error_chain: Vec<ErrorItem>,
+    /// Every other key: the command's response.
+    pub payload: Dictionary,
+}
+
+/// The `Status` of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The device asks for work.
+    Idle,
+    /// The command is done.
+    Acknowledged,
+    /// The command failed for good.
+    Error,
+    /// The device could not read the command.
+    CommandFormatError,
+    /// Not at present.
+    NotNow,
+    /// A status that Apple does not define.
+    Unknown(String),
+}
+
+/// Why a body is no status report.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StatusReportError {
+    /// It is no property list.
+    #[error(transparent)]
+    Unreadable(#[from] PlistError),
+    /// It is one, but not a dictionary.
+    #[error("a status report is a dictionary, but found something else")]
+    NotADictionary,
+    /// A key that every report has is missing or no string.
+    #[error("the status report has no {key}")]
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
+}
+
+impl Status {
+    /// As it is written in a report.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Idle => "Idle",
+            Self::Acknowledged => "Acknowledged",
+            Self::Error => "Error",
+            Self::CommandFormatError => "CommandFormatError",
+            Self::NotNow => "NotNow",
+            Self::Unknown(name) => name,
+        }
+    }
+
+    fn of_name(name: &str) -> Self {
+        match name {
+            "Idle" => Self::Idle,
+            "Acknowledged" => Self::Acknowledged,
+            "Error" => Self::Error,
+            "CommandFormatError" => Self::CommandFormatError,
+            "NotNow" => Self::NotNow,
+            unknown => Self::Unknown(unknown.to_owned()),
+        }
+    }
+}
+
+/// Writes the report of a device that asks for work. A template, because one is sent in every
+/// session.
+pub fn idle(udid: &str) -> Vec<u8> {
+    let mut body = Vec::with_capacity(IDLE_HEAD.len() + udid.len() + IDLE_TAIL.len());
+    body.extend_from_slice(IDLE_HEAD.as_bytes());
+    plist_writer::push_escaped(&mut body, udid);
+    body.extend_from_slice(IDLE_TAIL.as_bytes());
+    body
+}
+
+const IDLE_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \
+    \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
+    <plist version=\"1.0\">\n<dict>\n\
+    \t<key>Status</key>\n\t<string>Idle</string>\n\
+    \t<key>UDID</key>\n\t<string>";
+const IDLE_TAIL: &str = "</string>\n</dict>\n</plist>\n";
+
+impl StatusReport<'_> {
+    /// Writes the report. The fields above win over keys of the same name in the payload.
+    pub fn encode(self) -> Vec<u8> {
+        let mut root = self.payload;
+        if !self.error_chain.is_empty() {
+            let chain = self.error_chain.iter().map(ErrorItem::to_value).collect();
+            root.insert("ErrorChain".into(), Value::Array(chain));
+        }
+        if let Some(uuid) = &self.uuid {
+            root.insert("CommandUUID".into(), uuid.0.as_ref().into());
+        }
+        root.insert("Status".into(), self.status.name().into());
+        root.insert("UDID".into(), self.udid.into_owned().into());
+        plist::encode(&root)
+    }
+
+    /// Reads a report as a server does. A status that nobody knows is kept as text.
+    pub fn decode(body: &[u8]) -> Result<StatusReport<'static>, StatusReportError> {
+        let Some(mut payload) = plist::decode(body)?.into_dictionary() else {
+            return Err(StatusReportError::NotADictionary);
+        };
+        let mut take = |key| payload.remove(key);
+        let string = |value: Option<Value>| value.and_then(Value::into_string);
+        let udid = string(take("UDID")).ok_or(StatusReportError::Missing { key: "UDID" })?;
+        let status = string(take("Status")).ok_or(StatusReportError::Missing { key: "Status" })?;
+        let uuid = string(take("CommandUUID")).filter(|uuid| !uuid.is_empty());
+        let chain = take("ErrorChain").and_then(Value::into_array);
+        Ok(StatusReport {
+            udid: Cow::Owned(udid),
+            status: Status::of_name(&status),
+            uuid: uuid.map(|uuid| CommandUuid(uuid.into())),
+            error_chain: chain
+                .unwrap_or_default()
+                .iter()
+                .filter_map(ErrorItem::of_value)
+                .collect(),
+            payload,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::plist::tests::{any_dictionary, any_text};
+    use super::*;
+
+    fn any_item() -> impl Strategy<Value = ErrorItem> {
+        (
+            any::<i32>(),
+            any_text(),
+            any_text(),
+            prop::option::of(any_text()),
+        )
+            .prop_map(|(code, domain, localized, us_english)| ErrorItem {
+                code: code.into(),
+                domain: domain.into(),
+                localized: localized.into(),
+                us_english: us_english.map(Into::into),
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_report_round_trips(
+            udid in any_text(),
+            status in "Idle|Acknowledged|Error|CommandFormatError|NotNow|Busy",
+            uuid in prop::option::of("[!-~]{1,40}"),
+            error_chain in prop::collection::vec(any_item(), 0..3),
+            payload in any_dictionary(),
+        ) {
+            let report = StatusReport {
+                udid: udid.into(),
+                status: Status::of_name(&status),
+                uuid: uuid.map(|uuid| CommandUuid(uuid.into())),
+                error_chain,
+                payload,
+            };
+            prop_assert_eq!(StatusReport::decode(&report.clone().encode()).unwrap(), report);
+        }
+
+        #[test]
+        fn the_idle_template_says_what_the_encoder_says(udid in any_text()) {
+            let report = StatusReport {
+                udid: udid.as_str().into(),
+                status: Status::Idle,
+                uuid: None,
+                error_chain: Vec::new(),
+                payload: Dictionary::new(),
+            };
+            prop_assert_eq!(StatusReport::decode(&idle(&udid)).unwrap(), report);
+        }
+    }
+
+    #[test]
+    fn a_report_without_udid_or_status_is_refused() {
+        let error = StatusReport::decode(b"<plist><dict/></plist>").unwrap_err();
+        assert_eq!(error.to_string(), "the status report has no UDID");
+    }
+}

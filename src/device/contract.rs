@@ -17,8 +17,8 @@ pub enum Input {
     Reply(RequestId, Reply),
     /// The timeline changes what the device is in.
     Change(Change),
-    /// Stop beginning new sessions by itself: the run is draining.
-    Drain,
+    /// Time zero: sleep and absence from the network begin to alternate.
+    Begin,
 }
 
 /// What a device wants.
@@ -58,8 +58,8 @@ pub struct Request {
     pub channel: Channel,
     /// What it says; decides the URL and the content type.
     pub said: Said,
-    /// The XML property list.
-    pub body: Vec<u8>,
+    /// The XML property list; shared with the device, which keeps a result until it is delivered.
+    pub body: Arc<[u8]>,
     /// What the device believes the time is; the signing time of a signature.
     pub wall: WallTime,
     /// When the device wanted it.

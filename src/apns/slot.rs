@@ -1,0 +1,259 @@
+//! Store and forward: the one push APNs keeps per channel and topic.
+//!
+//! A push to a reachable device is on its way for a drawn time; one to an unreachable device is
+//! stored until it can be reached. A newer push takes the place of an older one in either state
+//! (Apple, "Sending notification requests to APNs": one notification per device and topic).
+
+use crate::device::contract::Push;
+use crate::fact::FactKind;
+use crate::time::SimTime;
+
+/// How long a push may be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// One attempt, never stored: `apns-expiration: 0`.
+    Never,
+    /// Stored until then, at most 30 days.
+    Until(SimTime),
+}
+
+/// A channel's place for one push. Empty ones own nothing on the heap.
+#[derive(Debug, Default)]
+pub struct Slot(Option<Box<Held>>);
+
+#[derive(Debug)]
+struct Held {
+    push: Push,
+    keep: Keep,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Reaches the device at the push's `due`.
+    OnItsWay,
+    /// The device could not be reached.
+    Stored,
+}
+
+impl Slot {
+    /// Takes a push that was accepted: on its way when `due` is given, else stored.
+    pub fn take(&mut self, mut push: Push, keep: Keep, due: Option<SimTime>) -> Vec<FactKind> {
+        let channel = push.channel;
+        if due.is_none() && keep == Keep::Never {
+            // It is not stored, so it cannot stand for the one that is.
+            return vec![FactKind::PushDiscarded {
+                push: push.id,
+                channel,
+            }];
+        }
+        let mut facts = Vec::new();
+        let before = self.0.take();
+        if let Some(old) = &before {
+            facts.push(FactKind::PushCoalesced {
+                push: old.push.id,
+                into: push.id,
+                channel,
+            });
+        }
+        let state = match due {
+            Some(due) => {
+                // It rides with the one it replaces, if that would have arrived sooner; but it is
+                // not due before it is here, even when the other is overdue.
+                push.due = match before {
+                    Some(old) if old.state == State::OnItsWay => {
+                        old.push.due.min(due).max(push.arrived)
+                    }
+                    Some(_) | None => due,
+                };
+                State::OnItsWay
+            }
+            None => {
+                facts.push(FactKind::PushStored {
+                    push: push.id,
+                    channel,
+                });
+                State::Stored
+            }
+        };
+        self.0 = Some(Box::new(Held { push, keep, state }));
+        facts
+    }
+
+    /// When the push on its way reaches the device; [`SimTime::NEVER`] when none is.
+    pub fn deadline(&self) -> SimTime {
+        match &self.0 {
+            Some(held) if held.state == State::OnItsWay => held.push.due,
+            Some(_) | None => SimTime::NEVER,
+        }
+    }
+
+    /// Whether a stored push waits for the device.
+    pub fn is_stored(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|held| held.state == State::Stored)
+    }
+
+    /// The device can be reached again: the stored push sets out and arrives at `due`.
+    pub fn release(&mut self, due: SimTime) {
+        if let Some(held) = &mut self.0
+            && held.state == State::Stored
+        {
+            held.push.due = due;
+            held.state = State::OnItsWay;
+        }
+    }
+
+    /// The push on its way has arrived: the device gets it, or it is stored after all when the
+    /// device has become unreachable meanwhile.
+    pub fn arrive(&mut self, now: SimTime, reachable: bool) -> Arrival {
+        let Some(mut held) = self.0.take() else {
+            return Arrival::Nothing;
+        };
+        if held.state == State::Stored || held.push.due > now {
+            self.0 = Some(held);
+            return Arrival::Nothing;
+        }
+        let (push, channel) = (held.push.id, held.push.channel);
+        if let Keep::Until(until) = held.keep
+            && until < now
+        {
+            return Arrival::Kept(FactKind::PushDiscarded { push, channel });
+        }
+        if reachable {
+            return Arrival::Delivered(held.push);
+        }
+        if held.keep == Keep::Never {
+            return Arrival::Kept(FactKind::PushDiscarded { push, channel });
+        }
+        held.state = State::Stored;
+        self.0 = Some(held);
+        Arrival::Kept(FactKind::PushStored { push, channel })
+    }
+}
+
+/// What became of a push that was on its way.
+#[derive(Debug, PartialEq)]
+pub enum Arrival {
+    /// There was none, or its time has not come.
+    Nothing,
+    /// The device has it.
+    Delivered(Push),
+    /// The device could not be reached: it is stored, or gone.
+    Kept(FactKind),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Channel, PushId};
+
+    fn push(id: u64) -> Push {
+        Push {
+            id: PushId(id),
+            channel: Channel::default(),
+            topic: "com.apple.mgmt.External.test".into(),
+            magic: None,
+            arrived: SimTime::from_secs(id),
+            due: SimTime::ZERO,
+        }
+    }
+
+    const LONG: Keep = Keep::Until(SimTime::from_secs(1_000));
+
+    #[test]
+    fn a_push_to_a_reachable_device_arrives_when_it_is_due() {
+        let mut slot = Slot::default();
+        assert_eq!(slot.take(push(1), LONG, Some(SimTime::from_secs(3))), []);
+        assert_eq!(slot.arrive(SimTime::from_secs(2), true), Arrival::Nothing);
+        let Arrival::Delivered(push) = slot.arrive(SimTime::from_secs(3), true) else {
+            panic!("not delivered")
+        };
+        assert_eq!(push.due, SimTime::from_secs(3));
+        assert_eq!(slot.deadline(), SimTime::NEVER);
+    }
+
+    #[test]
+    fn only_the_newest_of_several_stored_pushes_is_delivered() {
+        let mut slot = Slot::default();
+        slot.take(push(1), LONG, None);
+        let facts = slot.take(push(2), LONG, None);
+        assert!(matches!(
+            facts[..],
+            [
+                FactKind::PushCoalesced {
+                    push: PushId(1),
+                    into: PushId(2),
+                    ..
+                },
+                FactKind::PushStored {
+                    push: PushId(2),
+                    ..
+                }
+            ]
+        ));
+        slot.release(SimTime::from_secs(9));
+        let Arrival::Delivered(push) = slot.arrive(SimTime::from_secs(9), true) else {
+            panic!("not delivered")
+        };
+        assert_eq!(push.id, PushId(2));
+    }
+
+    #[test]
+    fn a_push_with_expiration_zero_is_never_stored() {
+        let mut slot = Slot::default();
+        let facts = slot.take(push(1), Keep::Never, None);
+        assert!(matches!(facts[..], [FactKind::PushDiscarded { .. }]));
+        assert!(!slot.is_stored());
+    }
+
+    #[test]
+    fn a_push_that_is_not_stored_leaves_the_stored_one_in_its_place() {
+        let mut slot = Slot::default();
+        slot.take(push(1), LONG, None);
+        let facts = slot.take(push(2), Keep::Never, None);
+        assert!(matches!(
+            facts[..],
+            [FactKind::PushDiscarded {
+                push: PushId(2),
+                ..
+            }]
+        ));
+        slot.release(SimTime::from_secs(9));
+        let arrival = slot.arrive(SimTime::from_secs(9), true);
+        assert!(matches!(arrival, Arrival::Delivered(push) if push.id == PushId(1)));
+    }
+
+    #[test]
+    fn a_push_that_rides_with_an_overdue_one_is_not_due_before_it_came() {
+        let mut slot = Slot::default();
+        slot.take(push(1), LONG, Some(SimTime::from_secs(3)));
+        slot.take(push(5), LONG, Some(SimTime::from_secs(7)));
+        assert_eq!(slot.deadline(), SimTime::from_secs(5));
+    }
+
+    #[test]
+    fn a_stored_push_expires() {
+        let mut slot = Slot::default();
+        slot.take(push(1), Keep::Until(SimTime::from_secs(5)), None);
+        slot.release(SimTime::from_secs(6));
+        let arrival = slot.arrive(SimTime::from_secs(6), true);
+        assert!(matches!(
+            arrival,
+            Arrival::Kept(FactKind::PushDiscarded { .. })
+        ));
+    }
+
+    #[test]
+    fn a_device_that_leaves_while_a_push_is_on_its_way_gets_it_later() {
+        let mut slot = Slot::default();
+        slot.take(push(1), LONG, Some(SimTime::from_secs(2)));
+        let arrival = slot.arrive(SimTime::from_secs(2), false);
+        assert!(matches!(
+            arrival,
+            Arrival::Kept(FactKind::PushStored { .. })
+        ));
+        assert!(slot.is_stored());
+    }
+}

@@ -1,0 +1,62 @@
+//! Every deadline of a device.
+
+use crate::time::SimTime;
+
+/// Why a device wants to be woken. In the order in which deadlines of one instant are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// Falls asleep or wakes up.
+    Sleep,
+    /// Leaves the network or comes back.
+    Link,
+    /// A reason for NotNow is over.
+    Deferral,
+    /// Begins a session: after a push, to enrol, or after a failed request.
+    Connect,
+    /// A command's answer is ready.
+    Execute,
+}
+
+/// One instant per [`Timer`]; [`SimTime::NEVER`] when it is not set.
+#[derive(Clone, Debug)]
+pub(super) struct Timers([SimTime; 5]);
+
+impl Timers {
+    const ALL: [Timer; 5] = [
+        Timer::Sleep,
+        Timer::Link,
+        Timer::Deferral,
+        Timer::Connect,
+        Timer::Execute,
+    ];
+
+    pub(super) const fn none() -> Self {
+        Self([SimTime::NEVER; 5])
+    }
+
+    pub(super) fn set(&mut self, timer: Timer, at: SimTime) {
+        self.0[timer as usize] = at;
+    }
+
+    pub(super) fn clear(&mut self, timer: Timer) {
+        self.set(timer, SimTime::NEVER);
+    }
+
+    /// The earliest deadline.
+    pub(super) fn next(&self) -> SimTime {
+        self.0.iter().copied().min().unwrap_or(SimTime::NEVER)
+    }
+
+    /// Takes out the earliest deadline that is not later than `now`.
+    pub(super) fn expire(&mut self, now: SimTime) -> Option<(Timer, SimTime)> {
+        let timer = Self::ALL
+            .into_iter()
+            .min_by_key(|&timer| self.0[timer as usize])?;
+        let due = self.0[timer as usize];
+        if due > now {
+            return None;
+        }
+        self.clear(timer);
+        Some((timer, due))
+    }
+}

@@ -1,1 +1,281 @@
-//! reference_server
+//! A small MDM server that keeps the rules: what a target is compared with.
+//!
+//! It is a pure machine: requests and times come in, answers and orders to push come out. `engine`
+//! serves it over HTTP and carries its pushes; it knows neither devices nor scenarios.
+//!
+//! The rules (design section 6): commands are delivered at least once and in order. After NotNow a
+//! command is skipped for the rest of the session and offered first in the next. A session that
+//! ends with refused commands, but not on a NotNow, leaves a device that does not come back by
+//! itself, so it is pushed after `repush_after`. A channel with open commands and no session since
+//! its last push is pushed again every `repush_every`. Authenticate clears the queue.
+
+mod admin;
+mod answer;
+mod enrollment;
+mod queue;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use admin::{PushOrder, PushResult, Submission, Ticket, WithPush};
+pub use answer::Answer;
+use enrollment::{Enrollment, Stage};
+
+use crate::protocol::checkin::{CheckIn, CheckInError};
+use crate::protocol::status_report::{Status, StatusReport};
+use crate::time::SimTime;
+
+/// SHA-256 over the DER of the certificate a request was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(pub [u8; 32]);
+
+/// What an administrator would configure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// From the end of a session that left refused commands to the push that gets them going.
+    pub repush_after: Duration,
+    /// From a push without an answer to the next.
+    pub repush_every: Duration,
+    /// The topic of the push certificate. Devices with another one cannot be pushed and are
+    /// refused; `None` takes every topic.
+    pub push_topic: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            repush_after: Duration::from_secs(60),
+            repush_every: Duration::from_secs(600),
+            push_topic: None,
+        }
+    }
+}
+
+/// The answer to a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status. Never 401, which makes a device remove its enrolment.
+    pub status: u16,
+    /// A command, or nothing.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    const EMPTY: Self = Self::of(200);
+    /// What the device said makes no sense, or it did not say who it is.
+    const BAD_REQUEST: Self = Self::of(400);
+    /// UserAuthenticate: this user is not managed.
+    const GONE: Self = Self::of(410);
+    /// Not enrolled, or with another certificate; 500, as NanoMDM answers.
+    const NOT_ENROLLED: Self = Self::of(500);
+
+    const fn of(status: u16) -> Self {
+        Self {
+            status,
+            body: Vec::new(),
+        }
+    }
+}
+
+/// The server. Enrollments are never forgotten; everything else it keeps is bounded by them and
+/// by the bound of each queue.
+#[derive(Debug, Default)]
+pub struct Server {
+    settings: Settings,
+    enrollments: Vec<Enrollment>,
+    slot_of_id: HashMap<Arc<str>, u32>,
+    slot_of_identity: HashMap<Identity, u32>,
+    /// Who is to be looked at when; exactly the enrollments whose `alarm` is set.
+    alarms: BTreeSet<(SimTime, u32)>,
+}
+
+/// No call of [`Server::tick`] orders more pushes, so that a herd does not stall the driver.
+const PUSHES_PER_TICK_MAX: usize = 1024;
+
+impl Server {
+    /// A server without enrollments.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a check-in message.
+    pub fn check_in(&mut self, now: SimTime, identity: Option<Identity>, body: &[u8]) -> Reply {
+        let Some(identity) = identity else {
+            return Reply::BAD_REQUEST;
+        };
+        match CheckIn::decode(body) {
+            Ok(CheckIn::Authenticate(message)) => {
+                self.authenticate(identity, &message.udid, &message.topic)
+            }
+            Ok(CheckIn::TokenUpdate(message)) => {
+                if !self.takes_topic(&message.topic) || message.token.is_empty() {
+                    return Reply::BAD_REQUEST;
+                }
+                let Some(slot) = self.enrolled(identity, &message.udid) else {
+                    return Reply::NOT_ENROLLED;
+                };
+                let enrollment = &mut self.enrollments[slot as usize];
+                enrollment.enable(&message);
+                if enrollment.queue.has_open() {
+                    // Not at once: a push right after TokenUpdate can be lost, because APNs may
+                    // not know the topic yet (protocol.md 2.5).
+                    let soon = now + self.settings.repush_after;
+                    let alarm = enrollment.alarm.map_or(soon, |alarm| alarm.min(soon));
+                    self.set_alarm(slot, Some(alarm));
+                }
+                Reply::EMPTY
+            }
+            Ok(CheckIn::CheckOut(message)) => {
+                let Some(slot) = self.enrolled(identity, &message.udid) else {
+                    return Reply::NOT_ENROLLED;
+                };
+                self.enrollments[slot as usize].stage = Stage::CheckedOut;
+                self.set_alarm(slot, None);
+                Reply::EMPTY
+            }
+            Err(CheckInError::UnknownMessage { name }) if name == "UserAuthenticate" => Reply::GONE,
+            Err(
+                CheckInError::UnknownMessage { .. }
+                | CheckInError::Unreadable(_)
+                | CheckInError::NotADictionary
+                | CheckInError::Missing { .. },
+            ) => Reply::BAD_REQUEST,
+        }
+    }
+
+    /// Takes a status report and answers with the next command, or with nothing to end the
+    /// session.
+    pub fn connect(&mut self, now: SimTime, identity: Option<Identity>, body: &[u8]) -> Reply {
+        let Some(identity) = identity else {
+            return Reply::BAD_REQUEST;
+        };
+        let Ok(report) = StatusReport::decode(body) else {
+            return Reply::BAD_REQUEST;
+        };
+        let Some(slot) = self.enrolled(identity, &report.udid) else {
+            return Reply::NOT_ENROLLED;
+        };
+        let enrollment = &mut self.enrollments[slot as usize];
+        match (&report.status, &report.uuid) {
+            (Status::Idle, _) => enrollment.queue.begin_session(),
+            (Status::NotNow, Some(uuid)) => enrollment.queue.refuse(uuid),
+            (Status::Acknowledged | Status::Error | Status::CommandFormatError, Some(uuid)) => {
+                enrollment.queue.settle(uuid)
+            }
+            // A result of no command that could be told: nothing to book.
+            (
+                Status::NotNow | Status::Acknowledged | Status::Error | Status::CommandFormatError,
+                None,
+            ) => {}
+            (Status::Unknown(_), _) => return Reply::BAD_REQUEST,
+        }
+        enrollment.last_contact = Some(now);
+        if let Some(command) = enrollment.queue.offer() {
+            return Reply {
+                status: 200,
+                body: command.to_vec(),
+            };
+        }
+        self.end_session(now, slot, report.status == Status::NotNow);
+        Reply::EMPTY
+    }
+
+    /// When [`Server::tick`] has something to do; `None` for not before the next request.
+    pub fn deadline(&self) -> Option<SimTime> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// The pushes that are due again. A caller comes back while [`Server::deadline`] is not later
+    /// than `now`.
+    pub fn tick(&mut self, now: SimTime) -> Vec<PushOrder> {
+        let mut orders = Vec::new();
+        while let Some(&(at, slot)) = self.alarms.first()
+            && at <= now
+            && orders.len() < PUSHES_PER_TICK_MAX
+        {
+            let enrollment = &self.enrollments[slot as usize];
+            let in_session = enrollment
+                .last_contact
+                .map(|contact| contact + self.settings.repush_every)
+                .filter(|patience| *patience > now);
+            match in_session {
+                Some(patience) => self.set_alarm(slot, Some(patience)),
+                None => orders.extend(self.order_push(now, slot)),
+            }
+        }
+        orders
+    }
+
+    /// How many commands of the enrollment `id` have no final result.
+    pub fn open_commands(&self, id: &str) -> usize {
+        self.slot_of_id
+            .get(id)
+            .map_or(0, |slot| self.enrollments[*slot as usize].queue.open())
+    }
+
+    fn authenticate(&mut self, identity: Identity, udid: &str, topic: &str) -> Reply {
+        if !self.takes_topic(topic) || udid.is_empty() {
+            return Reply::BAD_REQUEST;
+        }
+        let owner = self.slot_of_identity.get(&identity).copied();
+        let known = self.slot_of_id.get(udid).copied();
+        if owner.is_some() && owner != known {
+            return Reply::NOT_ENROLLED;
+        }
+        let slot = known.unwrap_or_else(|| {
+            let slot = u32::try_from(self.enrollments.len())
+                .expect("there are fewer than 2^32 devices, as a device's index has 32 bits");
+            let id: Arc<str> = udid.into();
+            self.enrollments.push(Enrollment::new(id.clone(), identity));
+            self.slot_of_id.insert(id, slot);
+            slot
+        });
+        let enrollment = &mut self.enrollments[slot as usize];
+        let before = enrollment.begin(identity);
+        self.slot_of_identity.remove(&before);
+        self.slot_of_identity.insert(identity, slot);
+        self.set_alarm(slot, None);
+        Reply::EMPTY
+    }
+
+    /// The slot of an enrollment that is alive and bound to this identity.
+    fn enrolled(&self, identity: Identity, udid: &str) -> Option<u32> {
+        let slot = *self.slot_of_id.get(udid)?;
+        let enrollment = &self.enrollments[slot as usize];
+        (enrollment.identity == identity && enrollment.is_managed()).then_some(slot)
+    }
+
+    fn takes_topic(&self, topic: &str) -> bool {
+        self.settings
+            .push_topic
+            .as_deref()
+            .is_none_or(|ours| ours == topic)
+    }
+
+    fn end_session(&mut self, now: SimTime, slot: u32, last_was_not_now: bool) {
+        let enrollment = &mut self.enrollments[slot as usize];
+        enrollment.last_contact = None;
+        // After a last NotNow the device comes back by itself.
+        let stranded = enrollment.queue.has_open() && !last_was_not_now;
+        let alarm = stranded.then_some(now + self.settings.repush_after);
+        self.set_alarm(slot, alarm);
+    }
+
+    fn set_alarm(&mut self, slot: u32, alarm: Option<SimTime>) {
+        let current = &mut self.enrollments[slot as usize].alarm;
+        if *current == alarm {
+            return;
+        }
+        if let Some(at) = current.take() {
+            self.alarms.remove(&(at, slot));
+        }
+        if let Some(at) = alarm {
+            self.alarms.insert((at, slot));
+        }
+        *current = alarm;
+    }
+}

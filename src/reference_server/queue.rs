@@ -1,0 +1,123 @@
+//! The commands of one channel: at least once, in order, refused ones later.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::ids::CommandUuid;
+
+/// The most commands one channel may have open. Far above what any scenario means to queue for one
+/// device, and reached only by an operator that never looks at its answers.
+const OPEN_MAX: usize = 100_000;
+
+/// A command and where it stands. Every lookup is logarithmic, whatever a device reports.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// What may be offered in this session, by order of arrival.
+    ready: BTreeMap<u64, Queued>,
+    /// What the device refused in this session, by order of arrival.
+    refused: BTreeMap<u64, Queued>,
+    /// Every CommandUUID this channel ever had and, while it is open, its place.
+    places: BTreeMap<CommandUuid, Option<u64>>,
+    arrivals: u64,
+}
+
+#[derive(Debug)]
+struct Queued {
+    uuid: CommandUuid,
+    body: Arc<[u8]>,
+    /// A device cannot have a result for what it never saw.
+    was_offered: bool,
+}
+
+/// Why a command was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum QueueError {
+    /// This channel had it before.
+    #[error("the CommandUUID was used before, but each command needs its own")]
+    Reused,
+    /// There is no room.
+    #[error("the queue is full: {OPEN_MAX} commands are open")]
+    Full,
+}
+
+impl Queue {
+    /// Puts a command at the end.
+    pub(super) fn add(&mut self, uuid: &CommandUuid, body: Arc<[u8]>) -> Result<(), QueueError> {
+        if self.places.contains_key(uuid) {
+            return Err(QueueError::Reused);
+        }
+        if self.open() >= OPEN_MAX {
+            return Err(QueueError::Full);
+        }
+        let place = self.arrivals;
+        self.arrivals += 1;
+        self.places.insert(uuid.clone(), Some(place));
+        let queued = Queued {
+            uuid: uuid.clone(),
+            body,
+            was_offered: false,
+        };
+        self.ready.insert(place, queued);
+        Ok(())
+    }
+
+    /// Makes everything that was refused ready again, in its old place.
+    pub(super) fn begin_session(&mut self) {
+        self.ready.extend(std::mem::take(&mut self.refused));
+    }
+
+    /// The next command of this session; the same one until it is answered.
+    pub(super) fn offer(&mut self) -> Option<Arc<[u8]>> {
+        let mut first = self.ready.first_entry()?;
+        first.get_mut().was_offered = true;
+        Some(first.get().body.clone())
+    }
+
+    /// Takes note of a NotNow. A command that is not open or was never offered is no concern.
+    pub(super) fn refuse(&mut self, uuid: &CommandUuid) {
+        if let Some(place) = self.offered_place(uuid)
+            && let Some(queued) = self.ready.remove(&place)
+        {
+            self.refused.insert(place, queued);
+        }
+    }
+
+    /// Takes note of a final result. A command that is not open or was never offered is no concern.
+    pub(super) fn settle(&mut self, uuid: &CommandUuid) {
+        if let Some(place) = self.offered_place(uuid) {
+            self.ready.remove(&place);
+            self.refused.remove(&place);
+            self.places.insert(uuid.clone(), None);
+        }
+    }
+
+    /// Drops every open command. Their CommandUUIDs stay used.
+    pub(super) fn clear(&mut self) {
+        let dropped = [
+            std::mem::take(&mut self.ready),
+            std::mem::take(&mut self.refused),
+        ];
+        for queued in dropped.into_iter().flat_map(BTreeMap::into_values) {
+            self.places.insert(queued.uuid, None);
+        }
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.ready.len() + self.refused.len()
+    }
+
+    pub(super) fn has_open(&self) -> bool {
+        self.open() > 0
+    }
+
+    fn offered_place(&self, uuid: &CommandUuid) -> Option<u64> {
+        let place = (*self.places.get(uuid)?)?;
+        let queued = self
+            .ready
+            .get(&place)
+            .or_else(|| self.refused.get(&place))?;
+        queued.was_offered.then_some(place)
+    }
+}

@@ -1,0 +1,91 @@
+//! The open-loop schedule: when each order is due and which device it is for.
+//!
+//! The number of orders is exact. Poisson arrivals are drawn given that number: independent points,
+//! evenly likely over the stage, in order of time. Devices come in shuffled rounds, each once per
+//! round, so that none is ordered twice before all were ordered once.
+
+use std::time::Duration;
+
+use super::{CohortPlan, Order, devices};
+use crate::ids::{Channel, DeviceId, OrderIndex};
+use crate::scenario::{Amount, Arrival, Scenario, StageCommand};
+use crate::seed::{Purpose, Seed};
+
+/// All orders, by due time; at one time in the order of the scenario's commands.
+pub(super) fn draw(scenario: &Scenario, cohorts: &[CohortPlan], seed: Seed) -> Vec<Order> {
+    let mut orders = Vec::new();
+    let mut begins = Duration::ZERO;
+    let mut command_index = 0_u16;
+    for (stage_index, stage) in scenario.stages.iter().enumerate() {
+        for (index, command) in stage.commands.iter().enumerate() {
+            // A command added to one stage shifts no draw of another.
+            let subject = (stage_index as u64) << 32 | index as u64;
+            let devices = devices(cohorts, command.to);
+            let count = amount(command, stage.duration, devices.len());
+            let times = times(seed, subject, command.arrival, stage.duration, count);
+            let targets = targets(seed, subject, devices, count);
+            orders.extend(times.into_iter().zip(targets).map(|(at, device)| Order {
+                due_us: micros(begins) + at,
+                channel: Channel::device(DeviceId(device)),
+                index: OrderIndex(0),
+                command: command_index,
+            }));
+            command_index += 1;
+        }
+        begins += stage.duration;
+    }
+    // Stable: orders due at one moment keep the order of the scenario.
+    orders.sort_by_key(|order| order.due_us);
+    for (index, order) in orders.iter_mut().enumerate() {
+        order.index = OrderIndex(u32::try_from(index).expect("a plan has at most 20 million"));
+    }
+    orders
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).expect("no span of a scenario is longer than 400 days")
+}
+
+fn amount(command: &StageCommand, duration: Duration, devices: usize) -> usize {
+    match command.amount {
+        Amount::Rate(rate) => (rate * duration.as_secs_f64()).round() as usize,
+        Amount::Each(each) => each as usize * devices,
+    }
+}
+
+/// When the orders are due, in microseconds from the stage's beginning, ascending.
+fn times(seed: Seed, subject: u64, arrival: Arrival, length: Duration, count: usize) -> Vec<u64> {
+    let length = micros(length);
+    match arrival {
+        Arrival::Even => (0..count as u64)
+            .map(|n| {
+                let at = u128::from(n) * u128::from(length) / count as u128;
+                u64::try_from(at).expect("below the length, which is a u64")
+            })
+            .collect(),
+        Arrival::Poisson => {
+            let mut draw = seed.draw(Purpose::Arrival, subject, 0, 0);
+            let mut times: Vec<u64> = (0..count).map(|_| draw.below(length)).collect();
+            times.sort_unstable();
+            times
+        }
+    }
+}
+
+/// Which device each order is for.
+fn targets(seed: Seed, subject: u64, devices: std::ops::Range<u32>, count: usize) -> Vec<u32> {
+    let mut targets = Vec::with_capacity(count);
+    let mut round = 0;
+    while targets.len() < count {
+        let mut draw = seed.draw(Purpose::OrderTarget, subject, round, 0);
+        let mut deck: Vec<u32> = devices.clone().collect();
+        let wanted = deck.len().min(count - targets.len());
+        for at in 0..wanted {
+            let rest = (deck.len() - at) as u64;
+            deck.swap(at, at + draw.below(rest) as usize);
+        }
+        targets.extend_from_slice(&deck[..wanted]);
+        round += 1;
+    }
+    targets
+}

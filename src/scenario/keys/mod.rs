@@ -1,0 +1,290 @@
+//! Every key of a scenario file, with what it takes, its default and what it means.
+//!
+//! The reader, the JSON Schema and `--set` all read this one table, so they cannot disagree.
+
+use self::devices::COHORT;
+use self::work::{EVENT, STAGE, THRESHOLD};
+use super::kind::Need::{self, Default, Optional, Required};
+use super::kind::{Key, Kind, Section};
+
+mod devices;
+mod work;
+
+pub(super) static SCENARIO: Section = Section {
+    is: "a scenario",
+    keys: &[
+        key(
+            "name",
+            Kind::Name,
+            Required,
+            "The scenario's name, shown in reports.",
+        ),
+        key(
+            "seed",
+            Kind::Seed,
+            Default("1"),
+            "The number that reproduces the run: the same seed, scenario and version give the same plan.",
+        ),
+        key(
+            "time-scale",
+            Kind::Factor,
+            Default("1"),
+            "How much faster than real time device life runs. At 60 an hour asleep takes a minute. Scales stages, timeline, sleep, link, NotNow, back-off and rates; not reply times, push latency and timeouts.",
+        ),
+        key(
+            "target",
+            Kind::Variant(&TARGET),
+            Required,
+            "The server under test: exactly one of its kinds.",
+        ),
+        key(
+            "enrollment",
+            Kind::Table(&ENROLLMENT),
+            Default("{}"),
+            "How devices get into the target.",
+        ),
+        key(
+            "apns",
+            Kind::Table(&APNS),
+            Default("{}"),
+            "The gateway that takes the target's pushes in Apple's place.",
+        ),
+        key(
+            "operator",
+            Kind::Table(&OPERATOR),
+            Default("{}"),
+            "The one who plays the administrator.",
+        ),
+        key(
+            "cohorts",
+            Kind::Tables(&COHORT),
+            Required,
+            "Groups of devices that share their traits.",
+        ),
+        key(
+            "stages",
+            Kind::Tables(&STAGE),
+            Default("[]"),
+            "Stretches of work, one after another, from the end of enrolment on.",
+        ),
+        key(
+            "timeline",
+            Kind::Tables(&EVENT),
+            Default("[]"),
+            "What happens to devices at set times, counted from the end of enrolment.",
+        ),
+        key(
+            "thresholds",
+            Kind::Tables(&THRESHOLD),
+            Optional,
+            "What a run must meet; one that is missed ends the run with exit code 99. Without this key one applies: no pending command may be the target's fault. `thresholds = []` removes it.",
+        ),
+    ],
+};
+
+static TARGET: Section = Section {
+    is: "the target",
+    keys: &[
+        key(
+            "embedded",
+            Kind::Table(&EMBEDDED),
+            Optional,
+            "The bundled reference server, as a process of its own.",
+        ),
+        key(
+            "nanomdm",
+            Kind::Table(&NANOMDM),
+            Optional,
+            "NanoMDM, through its API.",
+        ),
+        key(
+            "observe",
+            Kind::Table(&OBSERVE),
+            Optional,
+            "Any server: commands are queued by its own administrator, mdmstorm only plays the devices.",
+        ),
+    ],
+};
+
+static EMBEDDED: Section = Section {
+    is: "target.embedded",
+    keys: &[],
+};
+
+const URL: Key = key(
+    "url",
+    Kind::Url,
+    Required,
+    "Where devices and operator reach the target, http or https, without the path of an endpoint.",
+);
+const TIMEOUT: Key = key(
+    "timeout",
+    Kind::Duration,
+    Default(r#""30s""#),
+    "How long a request may take. Not scaled.",
+);
+const TARGET_CA: Key = key(
+    "ca",
+    Kind::Path,
+    Optional,
+    "PEM file of the authority that signed the target's certificate, when it is no public one.",
+);
+const HEADERS: Key = key(
+    "headers",
+    Kind::Headers,
+    Default("{}"),
+    "HTTP headers added to each request, for proxies that ask for them.",
+);
+
+static NANOMDM: Section = Section {
+    is: "target.nanomdm",
+    keys: &[
+        URL,
+        key(
+            "api-key",
+            Kind::Secret,
+            Required,
+            "Environment variable with the API key: { env = \"NANOMDM_API_KEY\" }.",
+        ),
+        TIMEOUT,
+        TARGET_CA,
+        HEADERS,
+    ],
+};
+
+static OBSERVE: Section = Section {
+    is: "target.observe",
+    keys: &[
+        key(
+            "url",
+            Kind::Url,
+            Required,
+            "The ServerURL of the target's enrolment profile, http or https.",
+        ),
+        key(
+            "checkin-url",
+            Kind::Url,
+            Optional,
+            "The CheckInURL, when it is another.",
+        ),
+        TIMEOUT,
+        TARGET_CA,
+        HEADERS,
+    ],
+};
+
+static ENROLLMENT: Section = Section {
+    is: "enrollment",
+    keys: &[
+        key(
+            "issued",
+            Kind::Table(&ISSUED),
+            Default("{}"),
+            "Identities are issued by mdmstorm itself, from an authority that the target trusts.",
+        ),
+        key(
+            "within",
+            Kind::Duration,
+            Default(r#""5m""#),
+            "How long enrolment may take; then the run ends with exit code 92. Not scaled.",
+        ),
+        key(
+            "max-failed",
+            Kind::Share,
+            Default("0.01"),
+            "The share of devices that may fail to enrol.",
+        ),
+        key(
+            "rate",
+            Kind::Rate,
+            Default(r#""500/s""#),
+            "How fast devices enrol. Not scaled.",
+        ),
+        key(
+            "in-flight",
+            Kind::Count,
+            Default("64"),
+            "How many devices may be enrolling at once; waiting for a place is this tool's own time.",
+        ),
+    ],
+};
+
+static ISSUED: Section = Section {
+    is: "enrollment.issued",
+    keys: &[
+        key(
+            "identity",
+            Kind::Choice(&["signature", "header", "mtls"]),
+            Optional,
+            "How a device proves who it is: the Mdm-Signature header, its certificate in a header (as a proxy would add), or TLS client authentication. Default: mtls for the embedded target, signature for others.",
+        ),
+        key(
+            "header",
+            Kind::Text,
+            Optional,
+            "Name of the header that carries the certificate with identity = \"header\"; default X-Client-Cert.",
+        ),
+        key(
+            "ca",
+            Kind::Path,
+            Optional,
+            "PEM certificate of the authority that signs device identities; default: one in the state folder, made once.",
+        ),
+        key("ca-key", Kind::Path, Optional, "PEM key of that authority."),
+    ],
+};
+
+static APNS: Section = Section {
+    is: "apns",
+    keys: &[
+        key(
+            "listen",
+            Kind::Address,
+            Optional,
+            "Where the gateway listens; default 127.0.0.1:2197, and any free port for the embedded target.",
+        ),
+        key(
+            "connect-proxy",
+            Kind::Address,
+            Optional,
+            "Where to listen as a CONNECT proxy, for servers with api.push.apple.com built in: HTTPS_PROXY of the server points here.",
+        ),
+        key(
+            "push-certificate",
+            Kind::Path,
+            Optional,
+            "PEM certificate of the push topic; default: one in the state folder, made once.",
+        ),
+        key(
+            "push-key",
+            Kind::Path,
+            Optional,
+            "PEM key of that certificate.",
+        ),
+        key(
+            "store-without-expiration",
+            Kind::Flag,
+            Default("true"),
+            "Whether a push without apns-expiration is kept for a device that cannot be reached.",
+        ),
+    ],
+};
+
+static OPERATOR: Section = Section {
+    is: "operator",
+    keys: &[key(
+        "in-flight",
+        Kind::Count,
+        Default("256"),
+        "How many admin requests may be under way at once. Waiting for one is the operator's lateness.",
+    )],
+};
+
+const fn key(name: &'static str, kind: Kind, need: Need, about: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        need,
+        about,
+    }
+}

@@ -1,0 +1,146 @@
+//! The keys of stages, commands, events and thresholds.
+
+use super::key;
+use crate::scenario::kind::Need::{Default, Optional, Required};
+use crate::scenario::kind::{Kind, Section};
+
+pub(super) static STAGE: Section = Section {
+    is: "a stage",
+    keys: &[
+        key(
+            "name",
+            Kind::Name,
+            Required,
+            "The stage's name: thresholds refer to it.",
+        ),
+        key("duration", Kind::Duration, Required, "How long it takes."),
+        key(
+            "warm-up",
+            Kind::Flag,
+            Default("false"),
+            "Whether thresholds leave it out.",
+        ),
+        key(
+            "commands",
+            Kind::Tables(&COMMAND),
+            Default("[]"),
+            "The commands ordered in it.",
+        ),
+    ],
+};
+
+static COMMAND: Section = Section {
+    is: "a command",
+    keys: &[
+        key(
+            "request",
+            Kind::Request,
+            Optional,
+            "The MDM request type, as \"DeviceInformation\"; this or `file`.",
+        ),
+        key(
+            "keys",
+            Kind::Dictionary,
+            Optional,
+            "Further keys of the command.",
+        ),
+        key(
+            "payload",
+            Kind::Path,
+            Optional,
+            "File whose bytes the command carries: a profile for InstallProfile.",
+        ),
+        key(
+            "file",
+            Kind::Path,
+            Optional,
+            "Property list with the whole command, for request types mdmstorm does not know.",
+        ),
+        key(
+            "to",
+            Kind::Name,
+            Optional,
+            "The cohort it goes to; all devices when absent.",
+        ),
+        key(
+            "rate",
+            Kind::Rate,
+            Optional,
+            "How many orders per unit of time, open loop; this or `each`. Exactly rate times duration orders are made.",
+        ),
+        key(
+            "each",
+            Kind::Count,
+            Optional,
+            "How many orders per device, spread over the stage.",
+        ),
+        key(
+            "arrival",
+            Kind::Choice(&["poisson", "even"]),
+            Default(r#""poisson""#),
+            "Whether orders come at random or evenly spaced.",
+        ),
+        key(
+            "serial",
+            Kind::Flag,
+            Default("false"),
+            "Whether a device's next order waits until its last one settled.",
+        ),
+    ],
+};
+
+pub(super) static EVENT: Section = Section {
+    is: "an event",
+    keys: &[
+        key(
+            "at",
+            Kind::Duration,
+            Required,
+            "When, counted from the end of enrolment.",
+        ),
+        key(
+            "to",
+            Kind::Name,
+            Optional,
+            "The cohort it happens to; all devices when absent.",
+        ),
+        key(
+            "do",
+            Kind::Choice(&["sleep", "wake", "go-offline", "come-online"]),
+            Required,
+            "What happens.",
+        ),
+        key(
+            "spread",
+            Kind::Dist,
+            Default(r#""0s""#),
+            "How much later than `at` it happens to each device.",
+        ),
+    ],
+};
+
+pub(super) static THRESHOLD: Section = Section {
+    is: "a threshold",
+    keys: &[
+        key(
+            "metric",
+            Kind::Text,
+            Required,
+            "What is measured, as \"push-to-completion{cohort=carts} p99\" or \"pending count\". Aggregates: p50, p99.9, max, mean, count, share.",
+        ),
+        key(
+            "below",
+            Kind::Limit,
+            Optional,
+            "It must be below this; exactly one of the four limits.",
+        ),
+        key("above", Kind::Limit, Optional, "It must be above this."),
+        key("at-most", Kind::Limit, Optional, "It must be at most this."),
+        key(
+            "at-least",
+            Kind::Limit,
+            Optional,
+            "It must be at least this.",
+        ),
+    ],
+};

@@ -1,0 +1,269 @@
+//! From what was read to what it means: references, rules between keys, defaults that depend on
+//! other keys.
+//!
+//! Resolving goes on after an error, with a stand-in that nobody sees, so that one pass finds all.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::document::Node;
+use super::error::{Problems, suggest};
+use super::found::Found;
+use super::keys::SCENARIO;
+use super::reader;
+use super::{
+    Apns, Changes, Enrollment, IdentityMode, NanomdmTarget, ObserveTarget, Operator, Scenario,
+    ScenarioErrors, SecretName, Target, assumed, cohort, set, threshold, work,
+};
+use crate::seed::Seed;
+
+/// Apple's port for push providers.
+const APNS_PORT: u16 = 2197;
+
+/// The header that NanoMDM's documentation and Apple's proxies use for a client certificate.
+const CERTIFICATE_HEADER: &str = "X-Client-Cert";
+
+/// What resolving collects on its way.
+pub(super) struct Resolving {
+    pub(super) problems: Problems,
+    /// Keys of guesses that are left at their default.
+    pub(super) assumed: BTreeSet<&'static str>,
+}
+
+pub(super) fn scenario(
+    text: &str,
+    file: &str,
+    changes: &Changes,
+) -> Result<Scenario, ScenarioErrors> {
+    let mut problems = Problems::new(file, text);
+    let mut document = match Node::parse(text) {
+        Ok(document) => document,
+        Err(errors) => {
+            for error in errors {
+                problems.add(&error.place, "this is not TOML", error.message);
+            }
+            return Err(problems.into_errors());
+        }
+    };
+    for set in &changes.sets {
+        set::apply(&mut document, set, &mut problems);
+    }
+    let mut resolving = Resolving {
+        problems,
+        assumed: BTreeSet::new(),
+    };
+    let whole = resolve(&document, &mut resolving);
+    if let Some(only) = &changes.only
+        && !whole.cohorts.iter().any(|cohort| cohort.name == *only)
+    {
+        let begins = resolving.problems.add_source("--only", only);
+        let names = whole.cohorts.iter().map(|cohort| cohort.name.as_str());
+        let right = suggest(only, names);
+        let place = begins..begins + only.len();
+        resolving
+            .problems
+            .add(&place, format!("there is no cohort \"{only}\""), right);
+    }
+    if !resolving.problems.is_empty() {
+        return Err(resolving.problems.into_errors());
+    }
+    // What is left out is judged first: an error in it is an error of the file.
+    let mut scenario = match &changes.only {
+        None => whole,
+        Some(only) => {
+            set::keep_only(&mut document, only);
+            resolving.assumed.clear();
+            resolve(&document, &mut resolving)
+        }
+    };
+    if !resolving.problems.is_empty() {
+        return Err(resolving.problems.into_errors());
+    }
+    let assumed = resolving.assumed.into_iter().map(assumed::find);
+    scenario.left_default = assumed.collect();
+    scenario.effective = if *changes == Changes::default() {
+        text.to_owned()
+    } else {
+        format!(
+            "# {file} with the changes of the command line\n{}",
+            document.to_toml()
+        )
+    };
+    Ok(scenario)
+}
+
+fn resolve(document: &Node, resolving: &mut Resolving) -> Scenario {
+    let found = reader::read(document, &SCENARIO, &mut resolving.problems);
+    let target = found.table("target").and_then(target);
+    let enrollment = enrollment(&found, target.as_ref(), resolving);
+    let target = target.unwrap_or(Target::Embedded);
+    let cohorts = cohort::all(&found, resolving);
+    let names = cohort::Names::new(&cohorts);
+    let stages = work::stages(&found, &names, resolving);
+    let timeline = work::timeline(&found, &names, resolving);
+    let thresholds = threshold::all(&found, &cohorts, &stages, resolving);
+    Scenario {
+        name: found.text("name").cloned().unwrap_or_default(),
+        seed: Seed(found.seed("seed").copied().unwrap_or_default()),
+        time_scale: found.number("time-scale").copied().unwrap_or(1.0),
+        apns: apns(&found, &target, resolving),
+        target,
+        enrollment,
+        operator: operator(&found),
+        cohorts,
+        stages,
+        timeline,
+        thresholds,
+        left_default: Vec::new(),
+        effective: String::new(),
+    }
+}
+
+fn target(found: &Found) -> Option<Target> {
+    if let Some(nanomdm) = found.table("nanomdm") {
+        return Some(Target::Nanomdm(NanomdmTarget {
+            url: nanomdm.text("url").cloned().unwrap_or_default(),
+            api_key: SecretName(nanomdm.text("api-key").cloned().unwrap_or_default()),
+            timeout: nanomdm.span("timeout").copied().unwrap_or_default(),
+            ca: path(nanomdm, "ca"),
+            headers: nanomdm.headers("headers").cloned().unwrap_or_default(),
+        }));
+    }
+    if let Some(observe) = found.table("observe") {
+        return Some(Target::Observe(ObserveTarget {
+            url: observe.text("url").cloned().unwrap_or_default(),
+            checkin_url: observe.text("checkin-url").cloned(),
+            timeout: observe.span("timeout").copied().unwrap_or_default(),
+            ca: path(observe, "ca"),
+            headers: observe.headers("headers").cloned().unwrap_or_default(),
+        }));
+    }
+    found.table("embedded").map(|_| Target::Embedded)
+}
+
+pub(super) fn path(found: &Found, key: &str) -> Option<PathBuf> {
+    found.text(key).map(PathBuf::from)
+}
+
+fn enrollment(found: &Found, target: Option<&Target>, resolving: &mut Resolving) -> Enrollment {
+    let section = found.table("enrollment");
+    let issued = section.and_then(|section| section.table("issued"));
+    let span = |key| section.and_then(|section| section.span(key).copied());
+    let number = |key| section.and_then(|section| section.number(key).copied());
+    if let Some(issued) = issued {
+        together(issued, "ca", "ca-key", &mut resolving.problems);
+    }
+    Enrollment {
+        identity: issued.map_or(IdentityMode::Signature, |issued| {
+            identity(issued, target, &mut resolving.problems)
+        }),
+        ca: issued.and_then(|issued| path(issued, "ca")),
+        ca_key: issued.and_then(|issued| path(issued, "ca-key")),
+        within: span("within").unwrap_or(Duration::from_secs(300)),
+        max_failed: number("max-failed").unwrap_or_default(),
+        rate: number("rate").unwrap_or(1.0),
+        in_flight: section
+            .and_then(|section| section.count("in-flight"))
+            .map_or(1, |count| *count as usize),
+    }
+}
+
+fn identity(issued: &Found, target: Option<&Target>, problems: &mut Problems) -> IdentityMode {
+    let written = issued.text("identity").map(String::as_str);
+    let identity = match written {
+        Some("mtls") => IdentityMode::Mtls,
+        Some("header") => IdentityMode::Header {
+            name: issued
+                .text("header")
+                .cloned()
+                .unwrap_or_else(|| CERTIFICATE_HEADER.to_owned()),
+        },
+        None if target == Some(&Target::Embedded) => IdentityMode::Mtls,
+        Some(_) | None => IdentityMode::Signature,
+    };
+    if issued.is_given("header") && !matches!(identity, IdentityMode::Header { .. }) {
+        problems.add(
+            issued.place_of("header"),
+            "header names a header, but no certificate travels in one",
+            "add identity = \"header\", or leave this out",
+        );
+    }
+    if identity == IdentityMode::Mtls && target.is_some_and(|target| !is_all_https(target)) {
+        problems.add(
+            issued.place_of("identity"),
+            "identity is \"mtls\", but the target's URL is not https",
+            "an https url, or identity = \"signature\"",
+        );
+    }
+    identity
+}
+
+/// Whether all URLs of a target are https; one that could not be read is no second error.
+fn is_all_https(target: &Target) -> bool {
+    let is_https = |url: &str| url.is_empty() || url.starts_with("https://");
+    match target {
+        Target::Embedded => true,
+        Target::Nanomdm(nanomdm) => is_https(&nanomdm.url),
+        Target::Observe(observe) => {
+            is_https(&observe.url) && observe.checkin_url.as_deref().is_none_or(is_https)
+        }
+    }
+}
+
+fn apns(found: &Found, target: &Target, resolving: &mut Resolving) -> Apns {
+    let usual_port = match target {
+        Target::Embedded => 0,
+        Target::Nanomdm(_) | Target::Observe(_) => APNS_PORT,
+    };
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, usual_port));
+    let Some(section) = found.table("apns") else {
+        return Apns {
+            listen: usual,
+            connect_proxy: None,
+            push_certificate: None,
+            push_key: None,
+            store_without_expiration: true,
+        };
+    };
+    together(
+        section,
+        "push-certificate",
+        "push-key",
+        &mut resolving.problems,
+    );
+    if !section.is_given("store-without-expiration") {
+        resolving.assumed.insert("apns.store-without-expiration");
+    }
+    Apns {
+        listen: section.address("listen").copied().unwrap_or(usual),
+        connect_proxy: section.address("connect-proxy").copied(),
+        push_certificate: path(section, "push-certificate"),
+        push_key: path(section, "push-key"),
+        store_without_expiration: section.flag("store-without-expiration") != Some(&false),
+    }
+}
+
+/// A certificate is of no use without its key, nor the key without it.
+fn together(found: &Found, certificate: &str, key: &str, problems: &mut Problems) {
+    let (given, missing) = match (found.is_given(certificate), found.is_given(key)) {
+        (true, false) => (certificate, key),
+        (false, true) => (key, certificate),
+        (true, true) | (false, false) => return,
+    };
+    problems.add(
+        found.place_of(given),
+        format!("{given} stands without {missing}"),
+        format!("add {missing}, or leave both out"),
+    );
+}
+
+fn operator(found: &Found) -> Operator {
+    let in_flight = found
+        .table("operator")
+        .and_then(|section| section.count("in-flight"));
+    Operator {
+        in_flight: in_flight.map_or(1, |count| *count as usize),
+    }
+}

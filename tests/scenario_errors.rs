@@ -1,0 +1,161 @@
+//! What a user sees who wrote something wrong: the exact messages, one table.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use mdmstorm::scenario::{Changes, Colour, Scenario};
+
+const HEAD: &str = "name = \"test\"\n[target.embedded]\n";
+const COHORT: &str = "[[cohorts]]\nname = \"carts\"\ncount = 10\n";
+
+/// A scenario that is right, with `more` behind it.
+fn with(more: &str) -> String {
+    format!("{HEAD}{COHORT}{more}")
+}
+
+fn stage(command: &str) -> String {
+    with(&format!(
+        "[[stages]]\nname = \"push\"\nduration = \"10s\"\ncommands = [\n  {command}\n]\n"
+    ))
+}
+
+fn cohort(lines: &str) -> String {
+    format!("{HEAD}[[cohorts]]\nname = \"carts\"\n{lines}")
+}
+
+fn target(lines: &str) -> String {
+    format!("name = \"test\"\n{lines}\n{COHORT}")
+}
+
+fn threshold(lines: &str) -> String {
+    with(&format!("[[thresholds]]\n{lines}\n"))
+}
+
+fn cases() -> Vec<(&'static str, String)> {
+    let info = |rest: &str| stage(&format!("{{ request = \"DeviceInformation\", {rest} }},"));
+    vec![
+        ("no toml", "name = \"test\nseed = = 3\n".to_owned()),
+        ("an empty file", String::new()),
+        ("an unknown key", cohort("cuont = 10\ncount = 10\n")),
+        ("an unknown key far from all others", with("[weather]\n")),
+        ("a wrong type", cohort("count = \"ten\"\n")),
+        ("a table where text belongs", "name = { a = 1 }\n".to_owned() + &with("")[14..]),
+        ("a duration without unit", with("[[stages]]\nname = \"push\"\nduration = 30\n")),
+        ("a duration in quotes without unit", with("[[stages]]\nname = \"push\"\nduration = \"30\"\n")),
+        ("a negative rate", info("rate = \"-5/s\"")),
+        ("a rate without unit", info("rate = 50")),
+        ("no devices", cohort("count = 0\n")),
+        ("a probability above 1", cohort("count = 1\nnot-now = { probability = 1.5, for = \"5s\" }\n")),
+        ("an unknown cohort in a command", info("to = \"cart\", each = 1")),
+        ("an unknown cohort in an event", with("[[timeline]]\nat = \"5m\"\nto = \"libary\"\ndo = \"sleep\"\n")),
+        ("two cohorts of one name", with(COHORT)),
+        ("an unknown preset", cohort("count = 1\npreset = \"cart-ipads\"\n")),
+        ("an unknown model", cohort("count = 1\nmodel = \"iPad12,2\"\n")),
+        ("an unknown version", cohort("count = 1\nos = \"18.9\"\n")),
+        ("an unknown request type", stage("{ request = \"DeviceInfo\", each = 1 },")),
+        ("a request without its payload", stage("{ request = \"InstallProfile\", each = 1 },")),
+        ("a request without a required key", stage("{ request = \"RemoveProfile\", each = 1 },")),
+        ("a command that says neither how often nor what", stage("{ serial = true },")),
+        ("a command with two sources", stage("{ request = \"ProfileList\", file = \"a.plist\", each = 1 },")),
+        ("both rate and each", info("rate = \"1/s\", each = 1")),
+        ("far too many orders", info("each = 1_000_000_000")),
+        ("an unknown metric", threshold("metric = \"push-to-complete p99\"\nbelow = \"30s\"")),
+        ("a threshold on an unknown cohort", threshold("metric = \"wake{cohort=cards} p99\"\nbelow = \"30s\"")),
+        ("a latency limit without unit", threshold("metric = \"wake p99\"\nbelow = 30")),
+        ("a latency without aggregate", threshold("metric = \"wake\"\nbelow = \"30s\"")),
+        ("a count with a duration", threshold("metric = \"pending\"\nbelow = \"30s\"")),
+        ("a threshold without limit", threshold("metric = \"pending\"")),
+        ("a range that runs backwards", cohort("count = 1\nwake-delay = \"5s..1s\"\n")),
+        ("a p95 below its median", cohort("count = 1\nwake-delay = { lognormal = { median = \"5s\", p95 = \"1s\" } }\n")),
+        ("a sleep without half of it", cohort("count = 1\nsleep = { asleep = \"5s\" }\n")),
+        ("no target", format!("name = \"test\"\n{COHORT}")),
+        ("two targets", target("[target.embedded]\n[target.observe]\nurl = \"http://127.0.0.1\"\n")),
+        ("an unknown target", target("[target.nanomdn]\nurl = \"http://127.0.0.1\"\n")),
+        ("a secret in the file", target("[target.nanomdm]\nurl = \"http://127.0.0.1\"\napi-key = \"hunter2\"\n")),
+        ("a url without scheme", target("[target.observe]\nurl = \"mdm.example.com\"\n")),
+        ("a password in a url", target("[target.observe]\nurl = \"https://a:b@mdm.example.com\"\n")),
+        ("mtls without https", target("[target.observe]\nurl = \"http://127.0.0.1\"\n[enrollment.issued]\nidentity = \"mtls\"\n")),
+        ("a certificate without its key", with("[enrollment.issued]\nca = \"ca.pem\"\n")),
+        ("two errors at once", "name = \"test\"\ntime-scale = -1\n[target.embedded]\n[[cohorts]]\nname = \"carts\"\ncount = 0\n".to_owned()),
+    ]
+}
+
+#[test]
+fn each_mistake_has_its_place_and_what_would_be_right() {
+    let mut text = String::new();
+    for (what, scenario) in cases() {
+        let errors = Scenario::parse(&scenario, "test.toml").expect_err(what);
+        assert!(!errors.errors().is_empty(), "{what}");
+        text += &format!("# {what}\n{errors}\n\n");
+    }
+    golden("scenario_errors", &text);
+}
+
+#[test]
+fn a_mistake_in_an_option_points_into_the_option() {
+    let mut text = String::new();
+    let sets = [
+        "cohorts.carts.count=0",
+        "cohorts.carts.cuont=5",
+        "cohorts.cards.count=5",
+        "cohorts.carts=5",
+        "tme-scale=10",
+        "time-scale",
+        "seed.x=1",
+        "stages.push.duration=5",
+    ];
+    let scenario = with("[[stages]]\nname = \"push\"\nduration = \"10s\"\n");
+    for set in sets {
+        let changes = Changes {
+            sets: vec![set.to_owned()],
+            only: None,
+        };
+        let errors = Scenario::parse_with(&scenario, "test.toml", &changes).expect_err(set);
+        text += &format!("{errors}\n\n");
+    }
+    let changes = Changes {
+        sets: Vec::new(),
+        only: Some("cards".to_owned()),
+    };
+    let errors = Scenario::parse_with(&scenario, "test.toml", &changes).unwrap_err();
+    text += &format!("{errors}\n");
+    golden("set_errors", &text);
+}
+
+#[test]
+fn all_errors_come_at_once_in_the_order_of_the_file() {
+    let (_, scenario) = cases().pop().unwrap();
+    let errors = Scenario::parse(&scenario, "test.toml").unwrap_err();
+    let places: Vec<_> = errors.errors().iter().map(|e| (e.line, e.column)).collect();
+    assert_eq!(places, [(2, 14), (6, 9)]);
+    assert!(errors.render(Colour::With).contains('\u{1b}'));
+    assert!(!errors.render(Colour::Without).contains('\u{1b}'));
+}
+
+#[test]
+fn a_secret_is_never_repeated() {
+    let scenario =
+        target("[target.nanomdm]\nurl = \"http://me:hunter2@127.0.0.1\"\napi-key = \"hunter2\"\n");
+    let errors = Scenario::parse(&scenario, "test.toml").unwrap_err();
+    assert_eq!(errors.errors().len(), 2);
+    assert!(!format!("{errors}{errors:?}").contains("hunter2"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "(name|cohorts|target|seed|\\[|\\]|=|\"|\\{|\\}|\\.|\n| |é|5s|1)*") {
+        let _ = Scenario::parse(&text, "test.toml").map_err(|errors| errors.to_string());
+    }
+
+    #[test]
+    fn no_set_makes_the_parser_panic(set in "[a-z0-9=.\"é\\[\\{ -]{0,40}") {
+        let changes = Changes { sets: vec![set], only: None };
+        let _ = Scenario::parse_with(&with(""), "test.toml", &changes).map_err(|errors| errors.to_string());
+    }
+}
+
+fn golden(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("golden");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}

@@ -1,1 +1,423 @@
-//! record
+//! Facts folded into one timeline per command, and what can be said of them all.
+//!
+//! A [`Ledger`] takes facts of several producers, a little out of order between them, and settles
+//! accounts once a watermark promises that nothing earlier is to come. It sees facts, never
+//! devices, so a report can be rebuilt from a recorded bundle. It keeps nothing for a device that
+//! does nothing, and a bounded log for a channel with open commands.
+
+pub mod account;
+pub mod cause;
+mod command;
+mod exchange;
+mod finish;
+pub mod histogram;
+pub mod interval;
+mod log;
+pub mod phase;
+mod settle;
+pub mod setup;
+mod turn;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use hdrhistogram::Histogram;
+
+use crate::fact::{Fact, FactKind, Reach};
+use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex};
+use crate::time::SimTime;
+
+use account::{Beside, DeviceTally, PushTally, Tally};
+use cause::{Failure, Refusal};
+use command::{Open, Stand};
+use histogram::{Histograms, latencies, sample};
+use interval::{Current, Interval};
+use log::{CommandId, Log, Moment};
+use phase::Slices;
+use setup::{OrderInfo, Orderer, Setup, StageInfo};
+
+/// Facts folded into one timeline per command.
+#[derive(Debug)]
+pub struct Ledger {
+    setup: Setup,
+    /// The first device after each cohort.
+    cohort_ends: Vec<u32>,
+    stands: Vec<Stand>,
+    open: BTreeMap<CommandId, Open>,
+    /// Observed commands by what names them.
+    observed: HashMap<(Channel, CommandUuid), CommandId>,
+    channels: BTreeMap<Channel, ChannelRecord>,
+    /// Channels whose log may have something to drop.
+    touched: BTreeSet<Channel>,
+    /// Devices that are not online.
+    reach: BTreeMap<DeviceId, Reach>,
+    /// Settled commands whose facts may not all be here, by when the last one was seen.
+    settling: BTreeSet<(SimTime, CommandId)>,
+    /// Settled orders that nobody has taken.
+    settled: Vec<OrderIndex>,
+    tallies: Vec<Vec<Tally>>,
+    devices: Vec<DeviceTally>,
+    pushes: PushTally,
+    beside: Beside,
+    histograms: Histograms,
+    slices: Slices,
+    current: Current,
+    intervals: Vec<Interval>,
+    lateness: Histogram<u64>,
+    enrollment: Histogram<u64>,
+    last_answer: SimTime,
+    /// Failed requests in a row since the last answer, and when the first of them was.
+    failing: Failing,
+}
+
+/// Failures without an answer between them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failing {
+    count: u32,
+    since: SimTime,
+}
+
+/// Fewer failures in a row than this may be chance.
+const FAILURES_MIN: u32 = 3;
+
+/// What is kept of one channel.
+#[derive(Debug, Default)]
+struct ChannelRecord {
+    log: Log,
+    open: Vec<CommandId>,
+    /// Whether and why the last push was refused.
+    refusal: Option<Refusal>,
+    /// Whether and how the last request failed.
+    failure: Option<Failure>,
+}
+
+/// How far a run is; everything a progress line needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Orders that became due.
+    pub ordered: u64,
+    /// Orders that completed.
+    pub completed: u64,
+    /// Orders that failed.
+    pub failed: u64,
+    /// Orders the admin API rejected.
+    pub rejected: u64,
+    /// Orders that are open.
+    pub open: u64,
+    /// Pushes the gateway took.
+    pub pushes: u64,
+    /// Devices that enrolled.
+    pub enrolled: u64,
+    /// Devices that gave up enrolling.
+    pub enrollment_failed: u64,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    ///
+    /// # Panics
+    ///
+    /// When an order names a cohort, stage or request type that `setup` does not have.
+    pub fn new(mut setup: Setup) -> Self {
+        if setup.stages.is_empty() {
+            setup.stages.push(StageInfo {
+                name: "run".to_owned(),
+                warm_up: false,
+            });
+        }
+        for order in &setup.orders {
+            assert!(
+                usize::from(order.cohort.0) < setup.cohorts.len()
+                    && usize::from(order.stage) < setup.stages.len()
+                    && usize::from(order.request) < setup.requests.len(),
+                "an order of {} names a cohort, stage or request type that is not there",
+                order.channel
+            );
+        }
+        let cohort_ends = setup.cohorts.iter().scan(0_u32, |end, cohort| {
+            *end += cohort.devices;
+            Some(*end)
+        });
+        let planned = |devices: u32| DeviceTally {
+            planned: u64::from(devices),
+            ..DeviceTally::default()
+        };
+        Self {
+            cohort_ends: cohort_ends.collect(),
+            stands: vec![Stand::Unseen; setup.orders.len()],
+            open: BTreeMap::new(),
+            observed: HashMap::new(),
+            channels: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            reach: BTreeMap::new(),
+            settling: BTreeSet::new(),
+            settled: Vec::new(),
+            tallies: vec![vec![Tally::default(); setup.stages.len()]; setup.cohorts.len()],
+            devices: setup.cohorts.iter().map(|it| planned(it.devices)).collect(),
+            pushes: PushTally::default(),
+            beside: Beside::default(),
+            histograms: Histograms::default(),
+            slices: Slices::default(),
+            current: Current::default(),
+            intervals: Vec::new(),
+            lateness: latencies(),
+            enrollment: latencies(),
+            last_answer: SimTime::ZERO,
+            failing: Failing::default(),
+            setup,
+        }
+    }
+
+    /// Takes one fact.
+    pub fn record(&mut self, fact: &Fact) {
+        let at = fact.at;
+        match &fact.kind {
+            FactKind::Enrolled { device, since } => {
+                self.devices_of(*device, |tally| tally.enrolled += 1);
+                sample(&mut self.enrollment, micros(*since, at));
+            }
+            FactKind::EnrollmentFailed { device, .. } => {
+                self.devices_of(*device, |tally| tally.enrollment_failed += 1);
+            }
+            FactKind::TimeZero => {}
+            FactKind::Condition { device, now } => match now {
+                Reach::Online => drop(self.reach.remove(device)),
+                Reach::Asleep | Reach::Offline => drop(self.reach.insert(*device, *now)),
+            },
+            FactKind::Ordered { order, due } => self.ordered(*order, (*due).min(at)),
+            FactKind::Offered { order } => self.offered(*order, at),
+            FactKind::Accepted { order, push } => self.accepted(*order, at, push),
+            FactKind::Rejected { order, .. } => self.rejected(*order, at),
+            FactKind::AcceptanceUnknown { order, why } => self.enqueue_lost(*order, at, why),
+            FactKind::PushReceived { .. }
+            | FactKind::PushStored { .. }
+            | FactKind::PushCoalesced { .. }
+            | FactKind::PushDiscarded { .. }
+            | FactKind::PushDelivered { .. }
+            | FactKind::PushIgnored { .. } => self.record_push(at, &fact.kind),
+            FactKind::Woke { channel, due, .. } => {
+                self.planned(*channel, *due, at, Moment::WakeDue, Moment::Woke);
+            }
+            FactKind::Exchange {
+                channel,
+                said,
+                stamps,
+                got,
+            } => self.exchange(*channel, said, stamps, got, at),
+            FactKind::Executed { channel, uuid, due } => {
+                if let Some(id) = self.command(*channel, uuid) {
+                    let late = Moment::ExecutedDue(id);
+                    self.planned(*channel, *due, at, late, Moment::Executed(id));
+                }
+            }
+            FactKind::DeferralEnded {
+                channel,
+                uuid,
+                due,
+                polls,
+            } => {
+                if let Some(id) = self.command(*channel, uuid) {
+                    let ended = Moment::DeferralEnded(id, *polls);
+                    self.planned(*channel, *due, at, Moment::DeferralDue(id), ended);
+                }
+            }
+            FactKind::SessionEnded { channel } => self.enter(*channel, at, Moment::SessionEnded),
+            FactKind::Violation { .. } => self.beside.violations += 1,
+        }
+    }
+
+    /// Promises that every fact before `watermark` has been recorded: commands settled before it
+    /// are accounted for, and what no open command needs is forgotten.
+    pub fn advance(&mut self, watermark: SimTime) {
+        while let Some((seen, id)) = self.settling.first().copied()
+            && seen < watermark
+        {
+            self.settling.pop_first();
+            self.account_for(id);
+        }
+        self.forget(watermark);
+    }
+
+    /// Orders that settled since the last call, in the order of their facts.
+    pub fn take_settled(&mut self) -> Vec<OrderIndex> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// How far the run is.
+    pub fn progress(&self) -> Progress {
+        let mut sum = Tally::default();
+        self.tallies
+            .iter()
+            .flatten()
+            .for_each(|tally| sum.add(tally));
+        let mut devices = DeviceTally::default();
+        self.devices.iter().for_each(|tally| devices.add(tally));
+        Progress {
+            ordered: sum.ordered,
+            completed: sum.completed,
+            failed: sum.failed,
+            rejected: sum.rejected,
+            open: sum.ordered - sum.completed - sum.failed - sum.rejected - sum.cancelled,
+            pushes: self.pushes.received,
+            enrolled: devices.enrolled,
+            enrollment_failed: devices.enrollment_failed,
+        }
+    }
+
+    /// Since when nothing but failures has come from the target; `None` while it answers.
+    pub fn silent_since(&self) -> Option<SimTime> {
+        (self.failing.count >= FAILURES_MIN).then_some(self.failing.since)
+    }
+
+    fn target_answered(&mut self, at: SimTime) {
+        self.last_answer = self.last_answer.max(at);
+        // Facts of several producers come a little out of order.
+        if at >= self.failing.since {
+            self.failing = Failing::default();
+        }
+    }
+
+    fn target_failed(&mut self, at: SimTime) {
+        if self.failing.count == 0 {
+            self.failing.since = at;
+        }
+        self.failing.count += 1;
+    }
+
+    /// How many orders are open.
+    pub fn open_count(&self) -> u64 {
+        self.progress().open
+    }
+
+    /// The devices that have an open order.
+    pub fn open_devices(&self) -> Vec<DeviceId> {
+        let open = self.open.iter().filter(|(_, open)| open.settled.is_none());
+        let mut devices: Vec<DeviceId> =
+            open.map(|(&id, _)| self.info(id).channel.device).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        devices
+    }
+
+    /// What happened since the last call, which ends at `now`. Call it once a second.
+    pub fn interval_since_last(&mut self, now: SimTime) -> Interval {
+        let open = self.open_count();
+        let ended = self.current.end(now, open);
+        self.intervals.push(ended.clone());
+        ended
+    }
+
+    fn record_push(&mut self, at: SimTime, kind: &FactKind) {
+        match kind {
+            FactKind::PushReceived {
+                push,
+                channel,
+                arrived,
+                status,
+                reason,
+            } => {
+                let arrived = (*arrived).min(at);
+                let refusal = (*status != 200).then(|| Refusal {
+                    at: arrived,
+                    status: *status,
+                    reason: reason.clone(),
+                });
+                if refusal.is_some() {
+                    self.pushes.rejected += 1;
+                } else {
+                    self.pushes.received += 1;
+                    self.current.counts.pushes += 1;
+                }
+                if let Some(channel) = channel {
+                    if refusal.is_none() {
+                        self.enter(*channel, arrived, Moment::PushArrived(*push));
+                    }
+                    self.channel(*channel).refusal = refusal;
+                }
+            }
+            FactKind::PushStored { .. } => self.pushes.stored += 1,
+            FactKind::PushCoalesced { .. } => self.pushes.coalesced += 1,
+            FactKind::PushDiscarded { .. } => self.pushes.discarded += 1,
+            FactKind::PushDelivered { push, channel, due } => {
+                self.pushes.delivered += 1;
+                let delivered = Moment::PushDelivered(*push);
+                self.planned(*channel, *due, at, Moment::PushDue, delivered);
+            }
+            FactKind::PushIgnored { push, channel, .. } => {
+                self.pushes.ignored += 1;
+                self.enter(*channel, at, Moment::PushIgnored(*push));
+            }
+            FactKind::Enrolled { .. }
+            | FactKind::EnrollmentFailed { .. }
+            | FactKind::TimeZero
+            | FactKind::Condition { .. }
+            | FactKind::Ordered { .. }
+            | FactKind::Offered { .. }
+            | FactKind::Accepted { .. }
+            | FactKind::Rejected { .. }
+            | FactKind::AcceptanceUnknown { .. }
+            | FactKind::Woke { .. }
+            | FactKind::Exchange { .. }
+            | FactKind::Executed { .. }
+            | FactKind::DeferralEnded { .. }
+            | FactKind::SessionEnded { .. }
+            | FactKind::Violation { .. } => unreachable!("only facts about pushes come here"),
+        }
+    }
+
+    /// The command `uuid` of `channel`; `None` for one that nobody here knows.
+    fn command(&self, channel: Channel, uuid: &CommandUuid) -> Option<CommandId> {
+        match self.setup.orderer {
+            Orderer::Elsewhere => self.observed.get(&(channel, uuid.clone())).copied(),
+            Orderer::Operator => {
+                let order = self.setup.book.order(uuid)?;
+                let info = self.setup.orders.get(order.0 as usize)?;
+                (info.channel == channel).then_some(CommandId(order.0))
+            }
+        }
+    }
+
+    fn info(&self, id: CommandId) -> OrderInfo {
+        self.setup.orders[id.0 as usize]
+    }
+
+    fn channel(&mut self, channel: Channel) -> &mut ChannelRecord {
+        self.touched.insert(channel);
+        self.channels.entry(channel).or_default()
+    }
+
+    fn enter(&mut self, channel: Channel, at: SimTime, moment: Moment) {
+        self.channel(channel).log.enter(at, moment);
+    }
+
+    /// Enters a step of a device that was planned for `due` and happened at `at`.
+    fn planned(
+        &mut self,
+        channel: Channel,
+        due: SimTime,
+        at: SimTime,
+        late: Moment,
+        happened: Moment,
+    ) {
+        sample(&mut self.lateness, micros(due, at));
+        self.enter(channel, due.min(at), late);
+        self.enter(channel, at, happened);
+    }
+
+    fn devices_of(&mut self, device: DeviceId, change: impl FnOnce(&mut DeviceTally)) {
+        let cohort = self.cohort_of(device);
+        if let Some(tally) = self.devices.get_mut(usize::from(cohort)) {
+            change(tally);
+        }
+    }
+
+    /// The index of the cohort of `device`.
+    fn cohort_of(&self, device: DeviceId) -> u16 {
+        let index = self.cohort_ends.partition_point(|end| *end <= device.0);
+        u16::try_from(index).expect("there are fewer cohorts than 65,536")
+    }
+}
+
+/// Microseconds from `from` to `to`; zero when it is not after it.
+fn micros(from: SimTime, to: SimTime) -> u64 {
+    to.as_micros().saturating_sub(from.as_micros())
+}

@@ -1,0 +1,246 @@
+//! What is kept of a command while it is open, and the facts that change it.
+
+use crate::fact::{Broken, ServerPush};
+use crate::ids::{Channel, CohortId, CommandUuid, OrderIndex};
+use crate::time::SimTime;
+
+use super::account::Tally;
+use super::cause::{Failure, FailureKind};
+use super::exchange::failure_kind;
+use super::histogram::sample;
+use super::log::CommandId;
+use super::phase::{Fold, Marks};
+use super::setup::{OrderInfo, Orderer};
+use super::{Ledger, micros};
+
+/// Where a command stands; one byte for each order of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// No fact has named it.
+    Unseen,
+    /// It is open, or not all of its facts are here.
+    Open,
+    /// A result ended it.
+    Answered,
+    /// The admin API refused it.
+    Rejected,
+}
+
+/// What is kept of a command while it is open.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    /// When it was due; `None` while that fact is not here.
+    pub(super) due: Option<SimTime>,
+    pub(super) marks: Marks,
+    pub(super) settled: Option<Settled>,
+    /// How its enqueue request failed.
+    pub(super) enqueue: Option<Failure>,
+    /// How far its life has been folded, when the log has lost its beginning.
+    pub(super) fold: Option<Box<Fold>>,
+    /// For an observed command: when the request that first brought it was sent, and its answer
+    /// read.
+    pub(super) born: Option<(SimTime, SimTime)>,
+}
+
+/// The end of a command.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settled {
+    /// When it was over.
+    pub(super) at: SimTime,
+    /// When that was known.
+    pub(super) seen: SimTime,
+    pub(super) ending: Ending,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Completed,
+    Failed,
+    Rejected,
+}
+
+impl Ledger {
+    pub(super) fn ordered(&mut self, order: OrderIndex, due: SimTime) {
+        let Some(open) = self.open_order(order) else {
+            return;
+        };
+        if open.due.is_some() {
+            return;
+        }
+        open.due = Some(due);
+        let id = CommandId(order.0);
+        self.current.counts.ordered += 1;
+        self.tally(id).ordered += 1;
+        self.conclude(id);
+    }
+
+    pub(super) fn offered(&mut self, order: OrderIndex, at: SimTime) {
+        let Some(open) = self.open_order(order) else {
+            return;
+        };
+        open.marks.offered.get_or_insert(at);
+        let due = open.due.unwrap_or(at);
+        self.current.counts.offered += 1;
+        if !self.info(CommandId(order.0)).serial {
+            sample(&mut self.lateness, micros(due, at));
+        }
+    }
+
+    pub(super) fn accepted(&mut self, order: OrderIndex, at: SimTime, push: &ServerPush) {
+        match push {
+            ServerPush::Accepted => self.pushes.reported_accepted += 1,
+            ServerPush::Failed(_) => self.pushes.reported_failed += 1,
+            ServerPush::NotReported => {}
+        }
+        self.target_answered(at);
+        self.current.counts.accepted += 1;
+        if let Some(open) = self.open_order(order) {
+            open.marks.accepted.get_or_insert(at);
+        }
+    }
+
+    pub(super) fn rejected(&mut self, order: OrderIndex, at: SimTime) {
+        self.target_answered(at);
+        if self.is_planned(order) {
+            let ending = Ending::Rejected;
+            let seen = at;
+            self.settle(CommandId(order.0), Settled { at, seen, ending });
+        }
+    }
+
+    pub(super) fn enqueue_lost(&mut self, order: OrderIndex, at: SimTime, why: &Broken) {
+        let kind = failure_kind(why);
+        match kind {
+            FailureKind::NoAnswer(_) => self.target_failed(at),
+            FailureKind::Harness(_) => self.beside.harness_failures += 1,
+            FailureKind::Status(_) | FailureKind::Unreadable(_) => {
+                self.target_answered(at);
+            }
+        }
+        if let Some(open) = self.open_order(order) {
+            open.enqueue = Some(Failure { at, kind });
+        }
+    }
+
+    /// Makes the command that `channel` received an observed one; `None` when it is known.
+    pub(super) fn observe(
+        &mut self,
+        channel: Channel,
+        uuid: &CommandUuid,
+        request_type: &str,
+    ) -> Option<CommandId> {
+        debug_assert_eq!(self.setup.orderer, Orderer::Elsewhere);
+        let cohort = CohortId(self.cohort_of(channel.device));
+        let key = (channel, uuid.clone());
+        if self.observed.contains_key(&key) || usize::from(cohort.0) >= self.tallies.len() {
+            return None;
+        }
+        let id = CommandId(u32::try_from(self.stands.len()).ok()?);
+        let request = self.request(request_type);
+        self.setup.orders.push(OrderInfo {
+            channel,
+            cohort,
+            stage: 0,
+            request,
+            serial: false,
+        });
+        self.stands.push(Stand::Unseen);
+        self.observed.insert(key, id);
+        self.open_command(id);
+        self.current.counts.ordered += 1;
+        self.tally(id).ordered += 1;
+        Some(id)
+    }
+
+    /// The index of a request type that came up; those beyond the first 65,535 share the last.
+    fn request(&mut self, request_type: &str) -> u16 {
+        let requests = &mut self.setup.requests;
+        let known = requests.iter().position(|known| known == request_type);
+        let index = known.unwrap_or_else(|| {
+            if requests.len() < usize::from(u16::MAX) {
+                requests.push(request_type.to_owned());
+            }
+            requests.len() - 1
+        });
+        u16::try_from(index).expect("there are at most 65,535 request types")
+    }
+
+    /// The end of `id` came; what comes after the first one stands beside the sum.
+    pub(super) fn settle(&mut self, id: CommandId, mut settled: Settled) {
+        let channel = self.info(id).channel;
+        let floor = self
+            .channels
+            .get(&channel)
+            .map_or(SimTime::ZERO, |record| record.log.floor);
+        settled.at = settled.at.max(floor);
+        let Some(open) = self.open_command(id) else {
+            match self.stands[id.0 as usize] {
+                Stand::Rejected => self.beside.late += 1,
+                Stand::Unseen | Stand::Open | Stand::Answered => self.beside.duplicate += 1,
+            }
+            return;
+        };
+        match open.settled {
+            None => {
+                open.settled = Some(settled);
+                self.conclude(id);
+            }
+            Some(first) if first.ending == Ending::Rejected => self.beside.late += 1,
+            Some(_) => self.beside.duplicate += 1,
+        }
+    }
+
+    /// Counts a command once it is known both that it was ordered and how it ended.
+    fn conclude(&mut self, id: CommandId) {
+        let observed = self.setup.orderer == Orderer::Elsewhere;
+        let open = self.open.get(&id);
+        let Some(settled) = open
+            .filter(|open| observed || open.due.is_some())
+            .and_then(|open| open.settled)
+        else {
+            return;
+        };
+        let counts = &mut self.current.counts;
+        match settled.ending {
+            Ending::Completed => counts.completed += 1,
+            Ending::Failed | Ending::Rejected => counts.failed += 1,
+        }
+        let tally = self.tally(id);
+        match settled.ending {
+            Ending::Completed => tally.completed += 1,
+            Ending::Failed => tally.failed += 1,
+            Ending::Rejected => tally.rejected += 1,
+        }
+        self.settled.push(OrderIndex(id.0));
+        self.settling.insert((settled.seen, id));
+    }
+
+    pub(super) fn tally(&mut self, id: CommandId) -> &mut Tally {
+        let info = self.info(id);
+        &mut self.tallies[usize::from(info.cohort.0)][usize::from(info.stage)]
+    }
+
+    /// Whether the plan has `order`; an observed command has a number, but nobody ordered it.
+    fn is_planned(&self, order: OrderIndex) -> bool {
+        self.setup.orderer == Orderer::Operator && (order.0 as usize) < self.stands.len()
+    }
+
+    /// What is kept of `order`; `None` when it is over, or not in the plan.
+    fn open_order(&mut self, order: OrderIndex) -> Option<&mut Open> {
+        self.is_planned(order)
+            .then(|| self.open_command(CommandId(order.0)))
+            .flatten()
+    }
+
+    fn open_command(&mut self, id: CommandId) -> Option<&mut Open> {
+        let channel = self.info(id).channel;
+        let stand = &mut self.stands[id.0 as usize];
+        if *stand == Stand::Unseen {
+            *stand = Stand::Open;
+            self.open.insert(id, Open::default());
+            self.channel(channel).open.push(id);
+        }
+        self.open.get_mut(&id)
+    }
+}

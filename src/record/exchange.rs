@@ -1,0 +1,139 @@
+//! What a device's request and its answer mean for the commands of its channel.
+
+use crate::fact::{Broken, Got, Reach, ResultStatus, Said, Stamps};
+use crate::ids::{Channel, CommandUuid};
+use crate::time::SimTime;
+
+use super::Ledger;
+use super::cause::{Failure, FailureKind};
+use super::command::{Ending, Settled};
+use super::log::{Answer, Request, blame, says};
+use super::setup::Orderer;
+
+/// A result a device delivered.
+struct Delivered<'a> {
+    channel: Channel,
+    uuid: Option<&'a CommandUuid>,
+    status: ResultStatus,
+    read: SimTime,
+    seen: SimTime,
+}
+
+impl Ledger {
+    /// One request of a device and what came back.
+    pub(super) fn exchange(
+        &mut self,
+        channel: Channel,
+        said: &Said,
+        stamps: &Stamps,
+        got: &Got,
+        seen: SimTime,
+    ) {
+        let reported = match said {
+            Said::Result { uuid, .. } => uuid.as_ref(),
+            Said::Authenticate | Said::TokenUpdate | Said::CheckOut | Said::Idle => None,
+        };
+        let reported_id = reported.and_then(|uuid| self.command(channel, uuid));
+        let mut born = None;
+        let answer = match (got, blame(got)) {
+            (_, Some(owner)) => Answer::Failed(owner),
+            (Got::Command { uuid, request_type }, None) => {
+                if self.setup.orderer == Orderer::Elsewhere {
+                    born = self.observe(channel, uuid, request_type);
+                }
+                Answer::Command(self.command(channel, uuid))
+            }
+            (Got::Unreadable { .. }, None) => Answer::Unreadable,
+            (Got::Empty | Got::Status(_) | Got::Lost(_), None) => Answer::Empty,
+        };
+        let request = Request {
+            says: says(said, reported_id),
+            answer,
+            sent: stamps.read,
+        };
+        let log = &mut self.channel(channel).log;
+        let (sent, read) = log.enter_request(request, stamps, seen);
+        if let Some(open) = born.and_then(|id| self.open.get_mut(&id)) {
+            open.born = Some((sent, read));
+        }
+        self.note_answer(channel, got, read);
+        if let (Said::Result { status, .. }, true) = (said, got.is_delivered()) {
+            self.result(&Delivered {
+                channel,
+                uuid: reported,
+                status: *status,
+                read,
+                seen: seen.max(read),
+            });
+        }
+    }
+
+    /// Counts how a device's request ended, and remembers it for causes.
+    fn note_answer(&mut self, channel: Channel, got: &Got, read: SimTime) {
+        let on_network = self.reach.get(&channel.device) != Some(&Reach::Offline);
+        let kind = match got {
+            Got::Empty | Got::Command { .. } | Got::Unreadable { .. } => None,
+            Got::Status(status) => Some(FailureKind::Status(*status)),
+            Got::Lost(broken) => Some(failure_kind(broken)),
+        };
+        match &kind {
+            None => self.beside.answered += 1,
+            Some(FailureKind::Status(_)) => {
+                self.beside.answered += 1;
+                self.beside.http_errors += 1;
+            }
+            Some(FailureKind::Unreadable(_) | FailureKind::NoAnswer(_)) => self.beside.lost += 1,
+            Some(FailureKind::Harness(_)) => self.beside.harness_failures += 1,
+        }
+        match &kind {
+            None | Some(FailureKind::Status(_) | FailureKind::Unreadable(_)) => {
+                self.target_answered(read);
+            }
+            // A device that left the network cut its own request.
+            Some(FailureKind::NoAnswer(_)) if on_network => {
+                self.target_failed(read);
+            }
+            Some(FailureKind::NoAnswer(_) | FailureKind::Harness(_)) => {}
+        }
+        self.channel(channel).failure = kind.map(|kind| Failure { at: read, kind });
+    }
+
+    /// A result reached the target.
+    fn result(&mut self, delivered: &Delivered<'_>) {
+        let ending = match delivered.status {
+            ResultStatus::Acknowledged => Ending::Completed,
+            ResultStatus::Error | ResultStatus::CommandFormatError => Ending::Failed,
+            ResultStatus::NotNow => {
+                self.beside.not_now += 1;
+                return;
+            }
+        };
+        let known = delivered
+            .uuid
+            .and_then(|uuid| self.command(delivered.channel, uuid));
+        let Some(id) = known else {
+            self.beside.ghost += 1;
+            return;
+        };
+        self.settle(
+            id,
+            Settled {
+                at: delivered.read,
+                seen: delivered.seen,
+                ending,
+            },
+        );
+    }
+}
+
+/// How a request failed that has no complete answer.
+pub(super) fn failure_kind(broken: &Broken) -> FailureKind {
+    match broken {
+        Broken::Unreachable(why) | Broken::Tls(why) | Broken::Cut(why) => {
+            FailureKind::NoAnswer(why.clone())
+        }
+        Broken::TimedOut => FailureKind::NoAnswer("timed out".to_owned()),
+        Broken::Malformed(why) => FailureKind::Unreadable(why.clone()),
+        Broken::Harness(why) => FailureKind::Harness(why.clone()),
+    }
+}

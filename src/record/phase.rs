@@ -1,0 +1,486 @@
+//! The partition of one command's life into phases, each with an owner (design section 6).
+//!
+//! A `Fold` moves one cursor over the channel's log. Between two moments everything is constant,
+//! so the slice between them has one phase and one owner, and the slices of a command add up to
+//! its life by construction. A fold can stop anywhere and go on later.
+
+use crate::ids::PushId;
+use crate::metric::{Owner, Phase};
+use crate::time::SimTime;
+
+use super::log::{Answer, CommandId, Entry, Moment, Request, Says};
+use super::turn::{Holder, Turn};
+
+/// The harness's time, which is nobody else's.
+const HARNESS: (Phase, Owner) = (Phase::Harness, Owner::Harness);
+
+/// How long each phase took, by owner, in microseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slices {
+    micros: [[u64; Owner::ALL.len()]; Phase::ALL.len()],
+    /// The push came before the acceptance: dispatch is there and took no time.
+    instant_dispatch: bool,
+}
+
+impl Default for Slices {
+    fn default() -> Self {
+        Self {
+            micros: [[0; Owner::ALL.len()]; Phase::ALL.len()],
+            instant_dispatch: false,
+        }
+    }
+}
+
+impl Slices {
+    /// Microseconds of `phase` that `owner` is responsible for.
+    pub const fn owned(&self, phase: Phase, owner: Owner) -> u64 {
+        self.micros[phase as usize][owner as usize]
+    }
+
+    /// Microseconds of `phase`; `None` when it did not occur.
+    pub fn phase(&self, phase: Phase) -> Option<u64> {
+        let sum = self.micros[phase as usize].iter().sum();
+        (sum > 0 || (phase == Phase::Dispatch && self.instant_dispatch)).then_some(sum)
+    }
+
+    /// Microseconds `owner` is responsible for.
+    pub fn owner(&self, owner: Owner) -> u64 {
+        self.micros.iter().map(|row| row[owner as usize]).sum()
+    }
+
+    /// All microseconds.
+    pub fn total(&self) -> u64 {
+        self.micros.iter().flatten().sum()
+    }
+
+    /// Adds another command's slices.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for phase in Phase::ALL {
+            for owner in Owner::ALL {
+                self.add(phase, owner, other.owned(phase, owner));
+            }
+        }
+        self.instant_dispatch |= other.instant_dispatch;
+    }
+
+    fn add(&mut self, phase: Phase, owner: Owner, micros: u64) {
+        self.micros[phase as usize][owner as usize] += micros;
+    }
+}
+
+/// When the operator's steps of a command were; a step that has not come is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) offered: Option<SimTime>,
+    pub(super) accepted: Option<SimTime>,
+}
+
+/// How far a push of the command got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Push {
+    /// None is under way: none came, or what came brought the device here for nothing.
+    Absent,
+    /// APNs has it.
+    Taken,
+    /// The device has it since then.
+    Delivered(SimTime),
+}
+
+/// How far the command itself got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The device does not have it. `retry` says whose fault it is that the last request failed.
+    Waiting { retry: Option<Owner> },
+    /// The device works on it.
+    Executing,
+    /// Its answer should be ready, and our timer has not fired.
+    ExecutedLate,
+    /// Its answer is ready.
+    Ready,
+    /// Its answer could not be delivered.
+    Undelivered(Owner),
+    /// It was refused, and the reason holds.
+    Deferred,
+    /// The reason should be over, and our timer has not fired.
+    DeferredLate,
+    /// The reason is over; the device polls by itself and has not said Idle yet.
+    ReturnByDevice,
+    /// The reason is over; the target has to offer it again.
+    ReturnByTarget { since: SimTime },
+}
+
+/// One command's life as far as the cursor.
+#[derive(Clone, Debug)]
+pub(super) struct Fold {
+    command: CommandId,
+    cursor: SimTime,
+    turn: Turn,
+    offered: Option<SimTime>,
+    accepted: bool,
+    push: Push,
+    step: Step,
+    fetched: bool,
+    /// The first push and when its headers were read.
+    first_push: Option<(PushId, SimTime)>,
+    last_push: Option<SimTime>,
+    /// Fetched before any push.
+    unpushed: bool,
+    slices: Slices,
+    observed: bool,
+}
+
+impl Fold {
+    /// The life of `command` from `due` on, on a channel whose turn was `turn` before the first
+    /// entry that [`Fold::run`] will get.
+    pub(super) fn new(command: CommandId, due: SimTime, turn: Turn, observed: bool) -> Self {
+        Self {
+            command,
+            cursor: due,
+            turn,
+            offered: None,
+            accepted: false,
+            push: Push::Absent,
+            step: Step::Waiting { retry: None },
+            fetched: false,
+            first_push: None,
+            last_push: None,
+            unpushed: false,
+            slices: Slices::default(),
+            observed,
+        }
+    }
+
+    /// Goes through `entries` and the operator's `marks` up to `until`, inclusive, and leaves the
+    /// cursor there. On a tie the operator comes first: a push belongs to an offer of its instant.
+    pub(super) fn run(&mut self, entries: &[Entry], marks: Marks, until: SimTime) {
+        for entry in entries.iter().take_while(|entry| entry.at <= until) {
+            self.pass_marks(marks, entry.at);
+            self.move_to(entry.at);
+            self.apply(entry.moment, entry.at);
+        }
+        self.pass_marks(marks, until);
+        self.move_to(until);
+    }
+
+    /// The slices so far.
+    pub(super) const fn slices(&self) -> &Slices {
+        &self.slices
+    }
+
+    /// When the first and the last push of the command were at the gateway; `None` when it had
+    /// none, or was fetched before it.
+    pub(super) fn pushes(&self) -> Option<(SimTime, SimTime)> {
+        let (_, first) = self.first_push.filter(|_| !self.unpushed)?;
+        Some((first, self.last_push.unwrap_or(first)))
+    }
+
+    /// Whether any push came while it was open, and whether the device ever had the command.
+    pub(super) const fn was_pushed(&self) -> bool {
+        self.first_push.is_some()
+    }
+
+    /// Whether the device ever had the command.
+    pub(super) const fn was_fetched(&self) -> bool {
+        self.fetched
+    }
+
+    /// Whether a push came after the target had to offer a refused command again.
+    pub(super) fn is_pushed_again(&self) -> bool {
+        match self.step {
+            Step::ReturnByTarget { since } => self.last_push.is_some_and(|last| last >= since),
+            Step::Waiting { .. }
+            | Step::Executing
+            | Step::ExecutedLate
+            | Step::Ready
+            | Step::Undelivered(_)
+            | Step::Deferred
+            | Step::DeferredLate
+            | Step::ReturnByDevice => false,
+        }
+    }
+
+    /// Whether it was refused and not offered again.
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(
+            self.step,
+            Step::Deferred
+                | Step::DeferredLate
+                | Step::ReturnByDevice
+                | Step::ReturnByTarget { .. }
+        )
+    }
+
+    fn pass_marks(&mut self, marks: Marks, until: SimTime) {
+        if let Some(at) = marks.offered.filter(|at| *at <= until)
+            && self.offered.is_none()
+        {
+            self.move_to(at);
+            self.offered = Some(at);
+        }
+        if let Some(at) = marks.accepted.filter(|at| *at <= until)
+            && !self.accepted
+        {
+            self.move_to(at);
+            self.accepted = true;
+            self.slices.instant_dispatch |= self.first_push.is_some() && !self.observed;
+        }
+    }
+
+    fn move_to(&mut self, at: SimTime) {
+        if at > self.cursor {
+            let (phase, owner) = self.present();
+            let slice = at.as_micros() - self.cursor.as_micros();
+            self.slices.add(phase, owner, slice);
+            self.cursor = at;
+        }
+    }
+
+    fn apply(&mut self, moment: Moment, at: SimTime) {
+        self.turn.step(moment);
+        match moment {
+            Moment::PushArrived(id) => self.take_push(id, at),
+            Moment::PushDelivered(id) => self.deliver_push(id, at),
+            Moment::PushIgnored(id) => self.lose_push(id),
+            Moment::Woke | Moment::Asked(_) => self.forget_failure(),
+            Moment::Sent(request) => self.send(request, at),
+            Moment::Read(request) => self.read(request),
+            Moment::Seen(request) => self.see(request),
+            Moment::ExecutedDue(of) if of == self.command => self.ready_due(),
+            Moment::Executed(of) if of == self.command => self.ready(),
+            Moment::DeferralDue(of) if of == self.command => self.deferral_due(),
+            Moment::DeferralEnded(of, polls) if of == self.command => {
+                self.end_deferral(polls, at);
+            }
+            Moment::PushDue
+            | Moment::WakeDue
+            | Moment::Permitted(_)
+            | Moment::ExecutedDue(_)
+            | Moment::Executed(_)
+            | Moment::DeferralDue(_)
+            | Moment::DeferralEnded(..)
+            | Moment::SessionEnded => {}
+        }
+    }
+
+    fn take_push(&mut self, id: PushId, at: SimTime) {
+        if self.offered.is_none_or(|offered| at < offered) {
+            return;
+        }
+        self.first_push.get_or_insert((id, at));
+        self.last_push = Some(at);
+        if self.push == Push::Absent {
+            self.push = Push::Taken;
+        }
+    }
+
+    /// Pushes are numbered in the order of arrival, so one that stands for a coalesced push of
+    /// this command has a higher number than it.
+    fn is_mine(&self, id: PushId) -> bool {
+        self.first_push.is_some_and(|(first, _)| id >= first)
+    }
+
+    fn deliver_push(&mut self, id: PushId, at: SimTime) {
+        if self.is_mine(id) {
+            self.push = Push::Delivered(at);
+        }
+    }
+
+    fn lose_push(&mut self, id: PushId) {
+        if self.is_mine(id) {
+            self.push = Push::Absent;
+        }
+    }
+
+    fn forget_failure(&mut self) {
+        if let Step::Waiting { retry } = &mut self.step {
+            *retry = None;
+        }
+    }
+
+    fn send(&mut self, request: Request, at: SimTime) {
+        if request.brings(self.command) && !self.fetched {
+            self.fetched = true;
+            self.unpushed = self.first_push.is_none();
+        }
+        if request.carries_not_now(self.command) {
+            self.step = Step::Deferred;
+        } else if request.says == Says::Idle && self.step == Step::ReturnByDevice {
+            self.step = Step::ReturnByTarget { since: at };
+        }
+    }
+
+    fn read(&mut self, request: Request) {
+        if let Answer::Failed(owner) = request.answer {
+            if request.carries_result(self.command) {
+                self.step = Step::Undelivered(owner);
+            } else if let Step::Waiting { retry } = &mut self.step {
+                *retry = Some(owner);
+            }
+        } else if request.ends_session() {
+            // The device came because of the push and got nothing: the next move is the target's.
+            // A push that came while the request was under way still brings the device back.
+            match self.push {
+                Push::Delivered(since) if since <= request.sent => self.push = Push::Absent,
+                Push::Delivered(_) | Push::Taken | Push::Absent => {}
+            }
+        }
+    }
+
+    fn see(&mut self, request: Request) {
+        if !request.brings(self.command) {
+            return;
+        }
+        match self.step {
+            Step::Waiting { .. }
+            | Step::Executing
+            | Step::ExecutedLate
+            | Step::Ready
+            | Step::ReturnByDevice
+            | Step::ReturnByTarget { .. } => self.step = Step::Executing,
+            // Offered again while the reason holds, or while its result is still to be delivered.
+            Step::Deferred | Step::DeferredLate | Step::Undelivered(_) => {}
+        }
+    }
+
+    fn ready_due(&mut self) {
+        if matches!(self.step, Step::Executing | Step::Deferred) {
+            self.step = Step::ExecutedLate;
+        }
+    }
+
+    fn ready(&mut self) {
+        if matches!(self.step, Step::Executing | Step::ExecutedLate) {
+            self.step = Step::Ready;
+        }
+    }
+
+    fn deferral_due(&mut self) {
+        if self.step == Step::Deferred {
+            self.step = Step::DeferredLate;
+        }
+    }
+
+    fn end_deferral(&mut self, polls: bool, at: SimTime) {
+        if matches!(self.step, Step::Deferred | Step::DeferredLate) {
+            self.step = if polls {
+                Step::ReturnByDevice
+            } else {
+                Step::ReturnByTarget { since: at }
+            };
+        }
+    }
+
+    /// The phase the command is in at the cursor, and who is responsible for it.
+    pub(super) fn present(&self) -> (Phase, Owner) {
+        if let Some(slice) = self.own_request() {
+            return slice;
+        }
+        match self.step {
+            Step::Waiting { .. } if self.offered.is_none() => (Phase::Lateness, Owner::Operator),
+            Step::Waiting { .. } if self.push == Push::Absent && self.accepted => {
+                (Phase::Dispatch, Owner::Target)
+            }
+            Step::Waiting { .. } if self.push == Push::Absent => (Phase::Queue, Owner::Target),
+            Step::Waiting { retry } => self.underway(retry),
+            Step::Executing => match self.turn.holder {
+                Holder::Connection(_) => (Phase::Wake, Owner::Network),
+                Holder::Nobody
+                | Holder::Permit(_)
+                | Holder::Target(_)
+                | Holder::Mailbox(_)
+                | Holder::Device => (Phase::Execute, Owner::Device),
+            },
+            Step::ExecutedLate | Step::DeferredLate => HARNESS,
+            Step::Ready => self.ready_to_send(),
+            Step::Undelivered(_) if self.turn.wake_overdue => HARNESS,
+            Step::Undelivered(owner) => retry(owner),
+            Step::Deferred => (Phase::Deferral, Owner::Device),
+            Step::ReturnByDevice => self.returning(),
+            Step::ReturnByTarget { .. } => (Phase::ReturnTarget, Owner::Target),
+        }
+    }
+
+    /// The slice of a request that brings this command or carries its answer.
+    fn own_request(&self) -> Option<(Phase, Owner)> {
+        match self.turn.holder {
+            Holder::Target(request) if request.carries_result(self.command) => {
+                Some((Phase::Settle, Owner::Target))
+            }
+            Holder::Target(request) if request.brings(self.command) && !self.is_deferred() => {
+                Some((Phase::Fetch, Owner::Target))
+            }
+            Holder::Permit(request) | Holder::Mailbox(request) if self.concerns(request) => {
+                Some(HARNESS)
+            }
+            Holder::Nobody
+            | Holder::Permit(_)
+            | Holder::Connection(_)
+            | Holder::Target(_)
+            | Holder::Mailbox(_)
+            | Holder::Device => None,
+        }
+    }
+
+    /// The answer is ready and no request carries it yet.
+    const fn ready_to_send(&self) -> (Phase, Owner) {
+        match self.turn.holder {
+            Holder::Nobody if self.turn.wake_overdue => HARNESS,
+            Holder::Nobody => (Phase::Retry, Owner::Device),
+            Holder::Permit(_) | Holder::Mailbox(_) => HARNESS,
+            Holder::Connection(_) => (Phase::Wake, Owner::Network),
+            Holder::Target(_) => (Phase::Line, Owner::Target),
+            Holder::Device => (Phase::Execute, Owner::Device),
+        }
+    }
+
+    /// The reason for NotNow is over, and the device polls by itself.
+    const fn returning(&self) -> (Phase, Owner) {
+        match self.turn.holder {
+            Holder::Nobody if self.turn.wake_overdue => HARNESS,
+            Holder::Permit(_) => HARNESS,
+            Holder::Connection(_) => (Phase::Wake, Owner::Network),
+            Holder::Nobody | Holder::Target(_) | Holder::Mailbox(_) | Holder::Device => {
+                (Phase::ReturnDevice, Owner::Device)
+            }
+        }
+    }
+
+    /// Whether the harness holding `request` up holds this command up, beyond what the session's
+    /// turn says of every command that waits in line.
+    fn concerns(&self, request: Request) -> bool {
+        let brings = request.brings(self.command) && self.fetched && !self.is_deferred();
+        let carries_refusal = request.carries_not_now(self.command) && self.step == Step::Executing;
+        brings || carries_refusal || request.carries_result(self.command)
+    }
+
+    const fn is_deferred(&self) -> bool {
+        matches!(self.step, Step::Deferred | Step::DeferredLate)
+    }
+
+    /// The wait of a command whose push is under way, or has brought the device here.
+    fn underway(&self, failure: Option<Owner>) -> (Phase, Owner) {
+        match self.turn.holder {
+            Holder::Permit(_) | Holder::Mailbox(_) => HARNESS,
+            Holder::Connection(_) => (Phase::Wake, Owner::Network),
+            Holder::Target(_) => (Phase::Line, Owner::Target),
+            Holder::Device => (Phase::Line, Owner::Device),
+            Holder::Nobody => match (self.push, failure) {
+                (Push::Taken, _) if self.turn.push_overdue => HARNESS,
+                (Push::Absent | Push::Delivered(_), _) if self.turn.wake_overdue => HARNESS,
+                (Push::Taken, None) => (Phase::Delivery, Owner::Device),
+                (_, Some(owner)) => retry(owner),
+                (Push::Absent | Push::Delivered(_), None) => (Phase::Wake, Owner::Device),
+            },
+        }
+    }
+}
+
+/// Waiting for another attempt after one that `owner` is to blame for.
+const fn retry(owner: Owner) -> (Phase, Owner) {
+    match owner {
+        Owner::Harness => HARNESS,
+        Owner::Target | Owner::Device | Owner::Network | Owner::Apns | Owner::Operator => {
+            (Phase::Retry, owner)
+        }
+    }
+}

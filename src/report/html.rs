@@ -1,0 +1,82 @@
+//! The report as one self-contained page: no script, nothing loaded, everything escaped.
+
+use askama::Template;
+
+use crate::record::interval::Interval;
+
+use super::latency::{Latency, count, show};
+use super::threshold::ThresholdResult;
+use super::validity::Validity;
+use super::{Outcome, PhaseReport, Report, plot, text};
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    report: &'a Report,
+    plot: Option<String>,
+}
+
+impl Page<'_> {
+    const fn outcome(&self) -> &'static str {
+        match self.report.outcome {
+            Outcome::Pass => "pass",
+            Outcome::Fail => "fail",
+        }
+    }
+
+    fn count(&self, n: &u64) -> String {
+        count(*n)
+    }
+
+    fn ordered(&self, commands: &super::Commands) -> String {
+        commands.ordered.map_or_else(|| "-".to_owned(), count)
+    }
+
+    fn ms(&self, ms: &f64) -> String {
+        show(Some(*ms))
+    }
+
+    fn stat(&self, ms: &Option<f64>) -> String {
+        show(*ms)
+    }
+
+    fn percent(&self, share: &f64) -> String {
+        format!("{:.1} %", share * 100.0)
+    }
+
+    fn owners(&self, phase: &PhaseReport) -> String {
+        text::owners(phase)
+    }
+
+    fn observed(&self, result: &ThresholdResult) -> String {
+        text::observed(result)
+    }
+
+    fn validity(&self, validity: &Validity) -> &'static str {
+        validity.name()
+    }
+
+    fn headline(&self) -> [(&'static str, &Latency); 4] {
+        let latency = &self.report.latency;
+        [
+            ("push to completion", &latency.push_to_completion),
+            ("last push to completion", &latency.last_push_to_completion),
+            ("server time", &latency.server_time),
+            ("enrolment", &self.report.enrollment),
+        ]
+    }
+}
+
+/// `report.html`, with a plot of `intervals`.
+///
+/// # Panics
+///
+/// Never: the template writes to memory.
+pub fn render(report: &Report, intervals: &[Interval]) -> String {
+    let plot = plot::latency(intervals);
+    let page = Page { report, plot }
+        .render()
+        .expect("a template that writes to memory does not fail");
+    // Addresses are shown, never loaded; written like this, a search for URLs proves it.
+    page.replace("://", ":&#47;&#47;")
+}

@@ -1,0 +1,64 @@
+//! The report as JUnit XML: one case per threshold, one per cohort.
+
+use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
+
+use super::Report;
+use super::text::observed;
+
+/// `junit.xml`. A cohort fails when the target owns some of its pending commands' waits or devices
+/// of it did not enrol, which is what its administrator would ask first.
+///
+/// # Panics
+///
+/// Never: the document is written to memory.
+pub fn render(report: &Report) -> String {
+    let mut thresholds = TestSuite::new("thresholds");
+    for result in &report.thresholds {
+        let status = if result.passed {
+            TestCaseStatus::success()
+        } else {
+            failure(&format!("observed {}", observed(result)))
+        };
+        thresholds.add_test_case(case(&result.expression, "thresholds", status));
+    }
+    let mut cohorts = TestSuite::new("cohorts");
+    for (name, cohort) in &report.cohorts {
+        let (devices, commands) = (&cohort.devices, &cohort.commands);
+        let status = if devices.enrollment_failed > 0 {
+            failure(&format!(
+                "{} of {} devices did not enrol",
+                devices.enrollment_failed, devices.planned
+            ))
+        } else if commands.pending > 0 && cohort.pending_of_target > 0 {
+            failure(&format!(
+                "{} of {} pending commands wait for the target",
+                cohort.pending_of_target, commands.pending
+            ))
+        } else {
+            TestCaseStatus::success()
+        };
+        let mut case = case(name, "cohorts", status);
+        case.set_system_out(format!(
+            "{} completed, {} failed, {} rejected, {} pending",
+            commands.completed, commands.failed, commands.rejected, commands.pending
+        ));
+        cohorts.add_test_case(case);
+    }
+    let mut document = Document::new(format!("mdmstorm {}", report.scenario));
+    document.add_test_suites([thresholds, cohorts]);
+    document
+        .to_string()
+        .expect("a document that is written to memory does not fail")
+}
+
+fn case(name: &str, class: &str, status: TestCaseStatus) -> TestCase {
+    let mut case = TestCase::new(name, status);
+    case.set_classname(class);
+    case
+}
+
+fn failure(message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_message(message);
+    status
+}

@@ -1,0 +1,336 @@
+//! The report on a terminal: what completed, how long it took, who was responsible, what is pending
+//! and why.
+
+use std::fmt::Write as _;
+
+use super::latency::{Latency, count, show};
+use super::threshold::{ThresholdResult, Unit};
+use super::validity::Validity;
+use super::{Outcome, PhaseReport, Report};
+
+/// Whether words that matter are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// ANSI colours, for a terminal.
+    Ansi,
+    /// Text alone, for `NO_COLOR`, files and pipes.
+    Plain,
+}
+
+impl Paint {
+    fn good(self, text: &str) -> String {
+        self.wrap("1;32", text)
+    }
+
+    fn bad(self, text: &str) -> String {
+        self.wrap("1;31", text)
+    }
+
+    fn doubtful(self, text: &str) -> String {
+        self.wrap("1;33", text)
+    }
+
+    fn heading(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+            Self::Plain => text.to_owned(),
+        }
+    }
+}
+
+/// The report as text of about 40 lines.
+pub fn render(report: &Report, paint: Paint) -> String {
+    let mut text = String::new();
+    banner(&mut text, report, paint);
+    commands(&mut text, report, paint);
+    latencies(&mut text, report, paint);
+    phases(&mut text, report, paint);
+    pending(&mut text, report, paint);
+    thresholds(&mut text, report, paint);
+    health(&mut text, report, paint);
+    notes(&mut text, report, paint);
+    text
+}
+
+fn banner(text: &mut String, report: &Report, paint: Paint) {
+    let outcome = match report.outcome {
+        Outcome::Pass => paint.good("PASS"),
+        Outcome::Fail => paint.bad("FAIL"),
+    };
+    let validity = validity(report.validity, paint);
+    line(
+        text,
+        &format!(
+            " {outcome}  exit {}  run {validity}  {}  {} devices  {}",
+            report.exit_code,
+            report.scenario,
+            count(report.devices.planned),
+            show(Some(report.duration_ms)),
+        ),
+    );
+    line(text, &format!(" {}", report.sentence));
+    let hash: String = report.plan_hash.chars().take(12).collect();
+    line(
+        text,
+        &format!(
+            " target {}  seed {}  plan {hash}  mdmstorm {}",
+            report.target, report.seed, report.version
+        ),
+    );
+}
+
+fn validity(validity: Validity, paint: Paint) -> String {
+    match validity {
+        Validity::Valid => paint.good("VALID"),
+        Validity::Suspect => paint.doubtful("SUSPECT"),
+        Validity::Invalid => paint.bad("INVALID"),
+    }
+}
+
+fn commands(text: &mut String, report: &Report, paint: Paint) {
+    heading(text, paint, "commands");
+    let row = |name: &str, devices: &super::Devices, commands: &super::Commands| {
+        vec![
+            name.to_owned(),
+            format!("{}/{}", count(devices.enrolled), count(devices.planned)),
+            commands.ordered.map_or_else(|| "-".to_owned(), count),
+            count(commands.completed),
+            count(commands.failed),
+            count(commands.rejected),
+            count(commands.cancelled),
+            count(commands.pending),
+        ]
+    };
+    let head = "cohort|enrolled|ordered|completed|failed|rejected|cancelled|pending";
+    let mut rows = vec![cells(head)];
+    for (name, cohort) in &report.cohorts {
+        rows.push(row(name, &cohort.devices, &cohort.commands));
+    }
+    if report.cohorts.len() != 1 {
+        rows.push(row("all", &report.devices, &report.commands));
+    }
+    table(text, &rows);
+    let pushes = &report.pushes;
+    line(
+        text,
+        &format!(
+            "   pushes: {} received, {} delivered, {} coalesced, {} rejected",
+            count(pushes.received),
+            count(pushes.delivered),
+            count(pushes.coalesced),
+            count(pushes.rejected),
+        ),
+    );
+    if pushes.reported_accepted + pushes.reported_failed > 0 {
+        line(
+            text,
+            &format!(
+                "           the target reports {} accepted, {} failed",
+                count(pushes.reported_accepted),
+                count(pushes.reported_failed),
+            ),
+        );
+    }
+}
+
+fn latencies(text: &mut String, report: &Report, paint: Paint) {
+    heading(text, paint, "latency");
+    let mut rows = vec![cells("|n|p50|p90|p99|max")];
+    let latency = &report.latency;
+    rows.push(numbers("push to completion", &latency.push_to_completion));
+    rows.push(numbers(
+        "last push to completion",
+        &latency.last_push_to_completion,
+    ));
+    rows.push(numbers("server time", &latency.server_time));
+    rows.push(numbers("enrolment", &report.enrollment));
+    table(text, &rows);
+    let without = report.commands.completed_without_push;
+    if without > 0 {
+        let n = count(without);
+        line(
+            text,
+            &format!("   {n} completed without a push and are in no push latency"),
+        );
+    }
+}
+
+fn phases(text: &mut String, report: &Report, paint: Paint) {
+    if report.latency.phases.is_empty() {
+        return;
+    }
+    heading(text, paint, "phases");
+    let mut rows = vec![cells("|n|p50|p90|p99|max|owner")];
+    for (phase, report) in &report.latency.phases {
+        let mut row = numbers(phase.name(), &report.latency);
+        row.push(owners(report));
+        rows.push(row);
+    }
+    table(text, &rows);
+    line(
+        text,
+        "   percentiles of phases do not add up to those of the whole",
+    );
+}
+
+/// Who is responsible for a phase, the one with the most time first.
+pub(super) fn owners(phase: &PhaseReport) -> String {
+    let mut owners: Vec<_> = phase.owners_ms.iter().collect();
+    owners.sort_by(|one, other| other.1.total_cmp(one.1));
+    let total: f64 = phase.owners_ms.values().sum();
+    let shares: Vec<String> = owners
+        .iter()
+        .map(|(owner, ms)| match owners.len() {
+            1 => (*owner).clone(),
+            _ => format!("{owner} {:.0} %", **ms / total * 100.0),
+        })
+        .collect();
+    shares.join(", ")
+}
+
+fn pending(text: &mut String, report: &Report, paint: Paint) {
+    if report.pending.is_empty() {
+        return;
+    }
+    heading(text, paint, "pending");
+    for group in &report.pending {
+        let cause = paint.doubtful(&group.cause);
+        line(
+            text,
+            &format!(
+                "   {:>6}  {cause}  owner {}, oldest {}",
+                count(group.count),
+                group.owner,
+                show(Some(group.oldest_ms)),
+            ),
+        );
+        if let Some(example) = group.examples.first() {
+            let (request, channel) = (&example.request, &example.channel);
+            let evidence = &example.evidence;
+            line(
+                text,
+                &format!("           {request} on {channel}: {evidence}"),
+            );
+        }
+        line(text, &format!("           try: {}", group.remedy));
+    }
+}
+
+fn thresholds(text: &mut String, report: &Report, paint: Paint) {
+    if report.thresholds.is_empty() {
+        return;
+    }
+    heading(text, paint, "thresholds");
+    for result in &report.thresholds {
+        let verdict = if result.passed {
+            paint.good("ok    ")
+        } else {
+            paint.bad("missed")
+        };
+        let observed = observed(result);
+        line(
+            text,
+            &format!("   {verdict}  {}  ({observed})", result.expression),
+        );
+    }
+}
+
+/// What was observed, with its unit.
+pub(super) fn observed(result: &ThresholdResult) -> String {
+    match (result.observed, result.unit) {
+        (None, _) => "no sample".to_owned(),
+        (Some(ms), Unit::Ms) => show(Some(ms)),
+        (Some(value), Unit::Count) => format!("{value:.0}"),
+        (Some(value), Unit::Share) => format!("{:.2} %", value * 100.0),
+    }
+}
+
+fn health(text: &mut String, report: &Report, paint: Paint) {
+    heading(text, paint, "health");
+    let health = &report.health;
+    line(
+        text,
+        &format!(
+            "   lateness p99 {}  cpu {:.0} %  dropped {}  sockets at most {}  pace {:.1} %",
+            show(Some(health.lateness_p99_ms)),
+            health.cpu_percent,
+            count(health.dropped_events),
+            count(health.open_sockets_max),
+            health.achieved_share * 100.0,
+        ),
+    );
+    for signal in &health.signals {
+        let verdict = validity(signal.verdict, paint);
+        let (name, sentence) = (&signal.name, &signal.sentence);
+        line(text, &format!("   {verdict}  {name}: {sentence}"));
+        line(text, &format!("           try: {}", signal.advice));
+    }
+}
+
+fn notes(text: &mut String, report: &Report, paint: Paint) {
+    if !report.caveats.is_empty() {
+        heading(text, paint, "caveats");
+        for caveat in &report.caveats {
+            line(text, &format!("   {}: {}", caveat.name, caveat.sentence));
+        }
+    }
+    if !report.bundle.is_empty() {
+        let path = &report.bundle;
+        line(text, "");
+        line(text, &format!(" {path}/report.html"));
+    }
+}
+
+/// The row of a latency.
+fn numbers(name: &str, latency: &Latency) -> Vec<String> {
+    vec![
+        name.to_owned(),
+        count(latency.count),
+        show(latency.p50_ms),
+        show(latency.p90_ms),
+        show(latency.p99_ms),
+        show(latency.max_ms),
+    ]
+}
+
+fn cells(row: &str) -> Vec<String> {
+    row.split('|').map(ToOwned::to_owned).collect()
+}
+
+/// Rows in columns; all but words are right-aligned: the first column, and a seventh of owners.
+fn table(text: &mut String, rows: &[Vec<String>]) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let lengths = rows.iter().filter_map(|row| row.get(column));
+        lengths.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let has_owner = rows
+        .first()
+        .is_some_and(|head| head.last().is_some_and(|it| it == "owner"));
+    for row in rows {
+        let mut out = String::from(" ");
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let is_word = column == 0 || (has_owner && column + 1 == columns);
+            let _ = if is_word {
+                write!(out, "  {cell:<width$}")
+            } else {
+                write!(out, "  {cell:>width$}")
+            };
+        }
+        line(text, &out);
+    }
+}
+
+fn heading(text: &mut String, paint: Paint, name: &str) {
+    line(text, &format!(" {}", paint.heading(name)));
+}
+
+fn line(text: &mut String, content: &str) {
+    text.push_str(content.trim_end());
+    text.push('\n');
+}

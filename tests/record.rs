@@ -1,0 +1,743 @@
+//! The ledger, seen from outside: facts in, phases, causes and sums out.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::fmt::Write as _;
+
+use mdmstorm::fact::{
+    Broken, Fact, FactKind, Got, Reach, ResultStatus, Said, ServerPush, Stamps, WakeReason,
+};
+use mdmstorm::ids::{
+    Channel, CohortId, CommandUuid, DeviceId, OrderBook, OrderIndex, PushId, RunId,
+};
+use mdmstorm::metric::{Metric, Owner, Phase};
+use mdmstorm::record::Ledger;
+use mdmstorm::record::account::Account;
+use mdmstorm::record::setup::{CohortInfo, OrderInfo, Orderer, Setup, StageInfo};
+use mdmstorm::time::SimTime;
+use proptest::prelude::*;
+
+const RUN: RunId = RunId([7; 16]);
+const CHANNEL: Channel = Channel::device(DeviceId(0));
+
+fn ms(millis: u64) -> SimTime {
+    SimTime::from_micros(millis * 1_000)
+}
+
+fn uuid(order: u32) -> CommandUuid {
+    CommandUuid::of_order(RUN, OrderIndex(order))
+}
+
+/// Two devices; the even orders are for the first, the odd ones for the second.
+fn setup(orders: u32) -> Setup {
+    Setup {
+        cohorts: vec![
+            CohortInfo {
+                name: "carts".into(),
+                devices: 1,
+            },
+            CohortInfo {
+                name: "library".into(),
+                devices: 1,
+            },
+        ],
+        stages: vec![StageInfo {
+            name: "work".into(),
+            warm_up: false,
+        }],
+        requests: vec!["DeviceInformation".into()],
+        orders: (0..orders)
+            .map(|order| OrderInfo {
+                channel: Channel::device(DeviceId(order % 2)),
+                cohort: CohortId(u16::from(order % 2 == 1)),
+                stage: 0,
+                request: 0,
+                serial: false,
+            })
+            .collect(),
+        book: OrderBook::new(RUN, orders),
+        orderer: Orderer::Operator,
+    }
+}
+
+/// Facts about the first device, in the order of a story; times in milliseconds.
+#[derive(Default)]
+struct Story {
+    facts: Vec<Fact>,
+}
+
+impl Story {
+    fn at(mut self, at: u64, kind: FactKind) -> Self {
+        self.facts.push(Fact { at: ms(at), kind });
+        self
+    }
+
+    fn ordered(self, order: u32, due: u64) -> Self {
+        let order = OrderIndex(order);
+        self.at(
+            due,
+            FactKind::Ordered {
+                order,
+                due: ms(due),
+            },
+        )
+    }
+
+    fn offered(self, order: u32, at: u64) -> Self {
+        let order = OrderIndex(order);
+        self.at(at, FactKind::Offered { order })
+    }
+
+    fn accepted(self, order: u32, at: u64) -> Self {
+        let order = OrderIndex(order);
+        let push = ServerPush::NotReported;
+        self.at(at, FactKind::Accepted { order, push })
+    }
+
+    fn enqueued(self, order: u32, due: u64, offered: u64, accepted: u64) -> Self {
+        self.ordered(order, due)
+            .offered(order, offered)
+            .accepted(order, accepted)
+    }
+
+    fn push(self, id: u64, arrived: u64) -> Self {
+        self.push_with(id, arrived, 200)
+    }
+
+    fn push_with(self, id: u64, arrived: u64, status: u16) -> Self {
+        self.at(
+            arrived,
+            FactKind::PushReceived {
+                push: PushId(id),
+                channel: Some(CHANNEL),
+                arrived: ms(arrived),
+                status,
+                reason: (status != 200).then(|| "Unregistered".to_owned()),
+            },
+        )
+    }
+
+    fn delivered(self, id: u64, due: u64, at: u64) -> Self {
+        self.at(
+            at,
+            FactKind::PushDelivered {
+                push: PushId(id),
+                channel: CHANNEL,
+                due: ms(due),
+            },
+        )
+    }
+
+    fn woke(self, due: u64, at: u64, why: WakeReason) -> Self {
+        let channel = CHANNEL;
+        let due = ms(due);
+        self.at(at, FactKind::Woke { channel, due, why })
+    }
+
+    /// A request: asked, permitted, sent, read, seen.
+    fn exchange(
+        self,
+        said: Said,
+        got: Got,
+        [asked, permitted, sent, read, seen]: [u64; 5],
+    ) -> Self {
+        self.at(
+            seen,
+            FactKind::Exchange {
+                channel: CHANNEL,
+                said,
+                got,
+                stamps: Stamps {
+                    asked: ms(asked),
+                    permitted: ms(permitted),
+                    connected: None,
+                    sent: Some(ms(sent)),
+                    first_byte: None,
+                    read: ms(read),
+                },
+            },
+        )
+    }
+
+    fn executed(self, order: u32, due: u64, at: u64) -> Self {
+        self.at(
+            at,
+            FactKind::Executed {
+                channel: CHANNEL,
+                uuid: uuid(order),
+                due: ms(due),
+            },
+        )
+    }
+
+    fn deferral_ended(self, order: u32, due: u64, at: u64, polls: bool) -> Self {
+        self.at(
+            at,
+            FactKind::DeferralEnded {
+                channel: CHANNEL,
+                uuid: uuid(order),
+                due: ms(due),
+                polls,
+            },
+        )
+    }
+
+    fn ended(self, at: u64) -> Self {
+        self.at(at, FactKind::SessionEnded { channel: CHANNEL })
+    }
+
+    fn account(self, end: u64) -> Account {
+        let mut ledger = Ledger::new(setup(4));
+        for fact in &self.facts {
+            ledger.record(fact);
+        }
+        ledger.finish(ms(end))
+    }
+}
+
+fn brings(order: u32) -> Got {
+    Got::Command {
+        uuid: uuid(order),
+        request_type: "DeviceInformation".into(),
+    }
+}
+
+fn result(order: u32, status: ResultStatus) -> Said {
+    Said::Result {
+        uuid: Some(uuid(order)),
+        status,
+    }
+}
+
+fn done(order: u32) -> Said {
+    result(order, ResultStatus::Acknowledged)
+}
+
+/// Phases with their owners in milliseconds, push-to-completion, and what is pending.
+fn show(account: &Account) -> String {
+    let mut text = String::new();
+    for phase in Phase::ALL {
+        if account.slices.phase(phase) == Some(0) {
+            writeln!(text, "{} 0", phase.name()).unwrap();
+        }
+        for owner in Owner::ALL {
+            let micros = account.slices.owned(phase, owner);
+            if micros > 0 {
+                let (phase, owner) = (phase.name(), owner.name());
+                writeln!(text, "{phase} {owner} {}", micros / 1_000).unwrap();
+            }
+        }
+    }
+    let push = account
+        .histograms
+        .merged(Metric::PushToCompletion, |_, _| true);
+    for value in push.iter_recorded() {
+        let millis = value.value_iterated_to() / 1_000;
+        writeln!(text, "push-to-completion {millis}").unwrap();
+    }
+    for pending in &account.pending {
+        let (order, cause) = (pending.order.0, pending.cause.name());
+        let (phase, owner) = (pending.phase.name(), pending.owner.name());
+        writeln!(text, "{order} pending in {phase}: {cause} of {owner}").unwrap();
+    }
+    text
+}
+
+/// Everything up to the first Idle's answer: fetched at 170.
+fn fetched() -> Story {
+    Story::default()
+        .enqueued(0, 0, 10, 30)
+        .push(1, 40)
+        .delivered(1, 60, 65)
+        .woke(100, 103, WakeReason::Push)
+        .exchange(Said::Idle, brings(0), [103, 110, 130, 170, 171])
+}
+
+#[test]
+fn a_plain_life_has_every_phase_once() {
+    let account = fetched()
+        .executed(0, 200, 204)
+        .exchange(done(0), Got::Empty, [204, 205, 205, 230, 231])
+        .ended(231)
+        .account(1_000);
+    insta::assert_snapshot!(show(&account), @"
+    lateness operator 10
+    queue target 20
+    dispatch target 10
+    delivery device 20
+    wake device 35
+    wake network 20
+    harness harness 21
+    fetch target 40
+    execute device 29
+    settle target 25
+    push-to-completion 190
+    ");
+}
+
+#[test]
+fn a_push_inside_the_enqueue_request_leaves_dispatch_at_zero() {
+    let account = Story::default()
+        .ordered(0, 0)
+        .offered(0, 0)
+        .push(1, 10)
+        .accepted(0, 30)
+        .delivered(1, 40, 40)
+        .woke(40, 40, WakeReason::Push)
+        .exchange(Said::Idle, brings(0), [40, 40, 40, 50, 50])
+        .executed(0, 50, 50)
+        .exchange(done(0), Got::Empty, [50, 50, 50, 60, 60])
+        .account(100);
+    insta::assert_snapshot!(show(&account), @"
+    queue target 10
+    dispatch 0
+    delivery device 30
+    fetch target 10
+    settle target 10
+    push-to-completion 50
+    ");
+}
+
+#[test]
+fn a_command_fetched_before_any_push_enters_no_push_percentile() {
+    let account = Story::default()
+        .woke(0, 0, WakeReason::Push)
+        .exchange(Said::Idle, brings(2), [0, 0, 0, 5, 5])
+        .enqueued(0, 10, 10, 20)
+        .exchange(
+            result(2, ResultStatus::Error),
+            brings(0),
+            [30, 30, 30, 40, 40],
+        )
+        .push(1, 45)
+        .executed(0, 50, 50)
+        .exchange(done(0), Got::Empty, [50, 50, 50, 60, 60])
+        .account(100);
+    assert_eq!(account.tally(|_, _| true).completed_without_push, 1);
+    insta::assert_snapshot!(show(&account), @"
+    queue target 10
+    dispatch target 10
+    fetch target 10
+    execute device 10
+    settle target 10
+    ");
+}
+
+#[test]
+fn a_command_in_line_waits_for_whoever_holds_the_turn() {
+    let account = fetched()
+        .enqueued(2, 171, 171, 175)
+        .push(2, 176)
+        .executed(0, 200, 200)
+        .exchange(done(0), brings(2), [200, 200, 200, 230, 231])
+        .executed(2, 240, 240)
+        .exchange(done(2), Got::Empty, [240, 240, 240, 250, 250])
+        .account(1_000);
+    // The second command: 4 queue, 1 dispatch, 24 in line for the device, then 30 fetched.
+    let line = account.slices.owned(Phase::Line, Owner::Device);
+    assert_eq!(line, 24_000);
+    assert_eq!(account.slices.owned(Phase::Line, Owner::Target), 0);
+    assert_eq!(account.tally(|_, _| true).completed, 2);
+}
+
+#[test]
+fn not_now_is_deferral_until_it_ends_then_the_device_polls_and_the_target_offers() {
+    let account = fetched()
+        .exchange(
+            result(0, ResultStatus::NotNow),
+            Got::Empty,
+            [171, 171, 171, 180, 180],
+        )
+        .ended(180)
+        .deferral_ended(0, 500, 502, true)
+        .woke(510, 511, WakeReason::NotNowOver)
+        .exchange(Said::Idle, Got::Empty, [511, 512, 520, 540, 540])
+        .ended(540)
+        .push(2, 700)
+        .delivered(2, 710, 710)
+        .woke(720, 720, WakeReason::Push)
+        .exchange(Said::Idle, brings(0), [720, 720, 730, 750, 750])
+        .executed(0, 760, 760)
+        .exchange(done(0), Got::Empty, [760, 760, 760, 770, 770])
+        .account(1_000);
+    insta::assert_snapshot!(show(&account), @"
+    lateness operator 10
+    queue target 20
+    dispatch target 10
+    delivery device 20
+    wake device 35
+    wake network 28
+    harness harness 20
+    fetch target 60
+    execute device 10
+    deferral device 329
+    return-device device 8
+    return-target target 210
+    settle target 10
+    push-to-completion 730
+    ");
+}
+
+#[test]
+fn a_result_the_target_refuses_is_retried_and_the_target_owns_it() {
+    let account = fetched()
+        .executed(0, 200, 200)
+        .exchange(done(0), Got::Status(500), [200, 200, 200, 220, 220])
+        .ended(220)
+        .woke(300, 301, WakeReason::Retry)
+        .exchange(done(0), Got::Empty, [301, 301, 310, 330, 330])
+        .account(1_000);
+    assert_eq!(account.slices.owned(Phase::Retry, Owner::Target), 89_000);
+    assert_eq!(account.slices.owned(Phase::Settle, Owner::Target), 40_000);
+    assert_eq!(account.tally(|_, _| true).completed, 1);
+}
+
+#[test]
+fn a_cut_fetch_is_retried_and_the_network_owns_it() {
+    let account = Story::default()
+        .enqueued(0, 0, 0, 0)
+        .push(1, 0)
+        .delivered(1, 0, 0)
+        .woke(0, 0, WakeReason::Push)
+        .exchange(
+            Said::Idle,
+            Got::Lost(Broken::Cut("reset".into())),
+            [0, 0, 0, 10, 10],
+        )
+        .ended(10)
+        .woke(100, 100, WakeReason::Retry)
+        .exchange(Said::Idle, brings(0), [100, 100, 100, 110, 110])
+        .executed(0, 110, 110)
+        .exchange(done(0), Got::Empty, [110, 110, 110, 120, 120])
+        .account(1_000);
+    insta::assert_snapshot!(show(&account), @"
+    line target 10
+    fetch target 10
+    retry network 90
+    settle target 10
+    push-to-completion 120
+    ");
+}
+
+#[test]
+fn a_session_that_ends_empty_gives_the_next_move_to_the_target() {
+    let account = Story::default()
+        .enqueued(0, 0, 0, 0)
+        .push(1, 10)
+        .delivered(1, 20, 20)
+        .woke(20, 20, WakeReason::Push)
+        .exchange(Said::Idle, Got::Empty, [20, 20, 20, 30, 30])
+        .ended(30)
+        .account(1_000);
+    insta::assert_snapshot!(show(&account), @"0 pending in dispatch: unknown of target");
+}
+
+#[test]
+fn a_refused_push_is_no_push() {
+    let account = Story::default()
+        .enqueued(0, 0, 0, 5)
+        .push_with(1, 6, 410)
+        .account(1_000);
+    assert_eq!(account.pushes.rejected, 1);
+    insta::assert_snapshot!(show(&account), @"0 pending in dispatch: push-rejected of target");
+}
+
+#[test]
+fn each_wait_at_the_end_has_its_cause() {
+    let condition = |now| FactKind::Condition {
+        device: DeviceId(0),
+        now,
+    };
+    let pushed = || Story::default().enqueued(0, 0, 0, 5).push(1, 6);
+    let lost = |why| FactKind::AcceptanceUnknown {
+        order: OrderIndex(0),
+        why,
+    };
+    let refused = fetched().exchange(
+        result(0, ResultStatus::NotNow),
+        Got::Empty,
+        [171, 171, 171, 180, 180],
+    );
+    let stories = [
+        Story::default().enqueued(0, 0, 0, 5),
+        Story::default()
+            .ordered(0, 0)
+            .offered(0, 1)
+            .at(9, lost(Broken::TimedOut)),
+        Story::default()
+            .ordered(0, 0)
+            .offered(0, 1)
+            .at(9, lost(Broken::Harness("no port".into()))),
+        pushed().at(7, condition(Reach::Asleep)),
+        pushed().at(7, condition(Reach::Offline)),
+        refused,
+        pushed()
+            .delivered(1, 7, 7)
+            .exchange(Said::Idle, Got::Status(503), [8, 8, 8, 9, 9]),
+        pushed(),
+    ];
+    let causes: String = stories.map(|story| show(&story.account(1_000))).concat();
+    insta::assert_snapshot!(causes, @"
+    0 pending in dispatch: never-pushed of target
+    0 pending in queue: target-unreachable of target
+    0 pending in queue: harness-suspect of harness
+    0 pending in delivery: device-asleep of device
+    0 pending in delivery: device-offline of device
+    0 pending in deferral: not-now-waiting of device
+    0 pending in retry: server-error of target
+    0 pending in delivery: unknown of device
+    ");
+}
+
+#[test]
+fn when_the_target_dies_every_pending_command_is_its() {
+    let unreachable = || Got::Lost(Broken::Unreachable("refused".into()));
+    let account = fetched()
+        .exchange(done(0), unreachable(), [180, 180, 180, 181, 181])
+        .exchange(done(0), unreachable(), [190, 190, 190, 191, 191])
+        .exchange(done(0), unreachable(), [200, 200, 200, 201, 201])
+        .enqueued(2, 170, 170, 170)
+        .account(20_000);
+    assert!(account.target_silent);
+    for pending in &account.pending {
+        assert_eq!(pending.cause.name(), "target-unreachable");
+    }
+    assert_eq!(account.pending.len(), 2);
+}
+
+#[test]
+fn late_duplicate_and_ghost_results_stand_beside_the_sum() {
+    let rejected = FactKind::Rejected {
+        order: OrderIndex(2),
+        status: 400,
+        reason: "bad".into(),
+    };
+    let stranger = Said::Result {
+        uuid: Some(CommandUuid("stranger".into())),
+        status: ResultStatus::Acknowledged,
+    };
+    let again = [300, 300, 300, 310, 310];
+    let account = fetched()
+        .exchange(done(0), Got::Empty, [204, 205, 205, 230, 231])
+        .ordered(2, 240)
+        .at(250, rejected)
+        .exchange(done(0), Got::Empty, again)
+        .exchange(done(2), Got::Empty, again)
+        .exchange(stranger, Got::Empty, again)
+        .account(1_000);
+    let beside = account.beside;
+    assert_eq!((beside.duplicate, beside.late, beside.ghost), (1, 1, 1));
+    let tally = account.tally(|_, _| true);
+    assert_eq!((tally.ordered, tally.completed, tally.rejected), (2, 1, 1));
+}
+
+#[test]
+fn facts_of_two_producers_may_come_out_of_order() {
+    let mut story = fetched()
+        .executed(0, 200, 204)
+        .exchange(done(0), Got::Empty, [204, 205, 205, 230, 231])
+        .ended(231);
+    let in_order = show(
+        &Story {
+            facts: story.facts.clone(),
+        }
+        .account(1_000),
+    );
+    // The operator's three facts and the gateway's push come last.
+    story.facts.rotate_left(4);
+    assert_eq!(show(&story.account(1_000)), in_order);
+}
+
+#[test]
+fn a_settled_order_can_be_taken_at_once() {
+    let mut ledger = Ledger::new(setup(2));
+    let story = fetched().exchange(done(0), Got::Empty, [204, 205, 205, 230, 231]);
+    for fact in &story.facts {
+        ledger.record(fact);
+    }
+    assert_eq!(ledger.take_settled(), [OrderIndex(0)]);
+    assert_eq!(ledger.open_count(), 0);
+    assert_eq!(ledger.progress().completed, 1);
+}
+
+#[test]
+fn a_long_log_is_dropped_and_the_fold_goes_on() {
+    let mut ledger = Ledger::new(setup(2));
+    let mut story = fetched();
+    for n in 0..4_000 {
+        let at = 200 + n * 10;
+        story = story.exchange(
+            result(0, ResultStatus::NotNow),
+            brings(0),
+            [at, at, at, at + 5, at + 5],
+        );
+    }
+    let story = story.executed(0, 50_000, 50_000).exchange(
+        done(0),
+        Got::Empty,
+        [50_000, 50_000, 50_000, 50_010, 50_010],
+    );
+    for fact in &story.facts {
+        ledger.record(fact);
+        ledger.advance(fact.at);
+    }
+    let account = ledger.finish(ms(60_000));
+    assert_eq!(account.slices.total(), 50_010_000);
+    assert_eq!(account.slices.owned(Phase::Settle, Owner::Target), 10_000);
+}
+
+#[test]
+fn an_observed_command_lives_from_the_push_that_brought_the_device() {
+    let mut ledger = Ledger::new(Setup {
+        orders: Vec::new(),
+        requests: Vec::new(),
+        orderer: Orderer::Elsewhere,
+        ..setup(0)
+    });
+    let story = Story::default()
+        .push(1, 100)
+        .delivered(1, 120, 120)
+        .woke(130, 130, WakeReason::Push)
+        .exchange(Said::Idle, brings(0), [130, 130, 140, 150, 150])
+        .executed(0, 160, 160)
+        .exchange(done(0), Got::Empty, [160, 160, 160, 170, 170])
+        .ended(170)
+        .exchange(Said::Idle, brings(2), [300, 300, 300, 310, 310]);
+    for fact in &story.facts {
+        ledger.record(fact);
+        ledger.advance(fact.at);
+    }
+    let account = ledger.finish(ms(1_000));
+    assert_eq!(account.requests, ["DeviceInformation"]);
+    insta::assert_snapshot!(show(&account), @"
+    delivery device 20
+    wake device 10
+    wake network 10
+    fetch target 10
+    execute device 10
+    settle target 10
+    push-to-completion 70
+    1 pending in execute: unknown of device
+    ");
+}
+
+/// Any fact about the two devices and four orders, plausible or not, within ten seconds.
+#[expect(clippy::too_many_lines, reason = "a table of facts")]
+fn any_fact() -> impl Strategy<Value = Fact> {
+    let time = || (0..10_000_u64).prop_map(ms);
+    let order = || 0..5_u32;
+    let status = prop_oneof![
+        Just(ResultStatus::Acknowledged),
+        Just(ResultStatus::Error),
+        Just(ResultStatus::NotNow),
+        Just(ResultStatus::NotNow),
+    ];
+    let said = prop_oneof![
+        Just(Said::Idle),
+        Just(Said::TokenUpdate),
+        (order(), status).prop_map(|(order, status)| result(order, status)),
+    ];
+    let got = prop_oneof![
+        Just(Got::Empty),
+        order().prop_map(brings),
+        Just(Got::Status(500)),
+        Just(Got::Lost(Broken::TimedOut)),
+        Just(Got::Lost(Broken::Harness("no port".into()))),
+    ];
+    let stamps = (time(), time(), proptest::option::of(time()), time()).prop_map(
+        |(asked, permitted, sent, read)| Stamps {
+            asked,
+            permitted,
+            connected: None,
+            sent,
+            first_byte: None,
+            read,
+        },
+    );
+    let channel = || (0..3_u32).prop_map(|device| Channel::device(DeviceId(device)));
+    let push = || (0..6_u64).prop_map(PushId);
+    let why = WakeReason::Push;
+    let kind = prop_oneof![
+        (order(), time()).prop_map(|(order, due)| {
+            let order = OrderIndex(order);
+            FactKind::Ordered { order, due }
+        }),
+        order().prop_map(|order| FactKind::Offered {
+            order: OrderIndex(order)
+        }),
+        order().prop_map(|order| FactKind::Accepted {
+            order: OrderIndex(order),
+            push: ServerPush::NotReported
+        }),
+        order().prop_map(|order| FactKind::Rejected {
+            order: OrderIndex(order),
+            status: 400,
+            reason: String::new()
+        }),
+        (push(), channel(), time()).prop_map(|(push, channel, arrived)| FactKind::PushReceived {
+            push,
+            channel: Some(channel),
+            arrived,
+            status: 200,
+            reason: None
+        }),
+        (push(), channel(), time()).prop_map(|(push, channel, due)| FactKind::PushDelivered {
+            push,
+            channel,
+            due
+        }),
+        (channel(), time()).prop_map(move |(channel, due)| FactKind::Woke { channel, due, why }),
+        (channel(), said, got, stamps).prop_map(|(channel, said, got, stamps)| {
+            FactKind::Exchange {
+                channel,
+                said,
+                stamps,
+                got,
+            }
+        }),
+        (channel(), order(), time()).prop_map(|(channel, order, due)| FactKind::Executed {
+            channel,
+            uuid: uuid(order),
+            due
+        }),
+        (channel(), order(), time(), any::<bool>()).prop_map(|(channel, order, due, polls)| {
+            FactKind::DeferralEnded {
+                channel,
+                uuid: uuid(order),
+                due,
+                polls,
+            }
+        }),
+        channel().prop_map(|channel| FactKind::SessionEnded { channel }),
+    ];
+    (time(), kind).prop_map(|(at, kind)| Fact { at, kind })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The ledger asserts both sums itself; it must not panic on anything.
+    #[test]
+    fn whatever_is_recorded_every_sum_holds(
+        facts in proptest::collection::vec(any_fact(), 0..120),
+        advances in proptest::collection::vec(0..10_000_u64, 0..10),
+        observed in any::<bool>(),
+    ) {
+        let mut setup = setup(4);
+        if observed {
+            setup.orderer = Orderer::Elsewhere;
+            setup.orders.clear();
+        }
+        let mut ledger = Ledger::new(setup);
+        let every = facts.len() / (advances.len() + 1) + 1;
+        for (n, fact) in facts.iter().enumerate() {
+            ledger.record(fact);
+            if n % every == every - 1 {
+                ledger.advance(ms(advances[n / every % advances.len().max(1)]));
+            }
+        }
+        let account = ledger.finish(ms(10_000));
+        let tally = account.tally(|_, _| true);
+        prop_assert!(tally.is_conserved());
+        prop_assert_eq!(tally.pending, account.pending.len() as u64);
+    }
+}

@@ -1,2 +1,7 @@
-//! The command line's door.
-fn main() {}
+//! The program: everything is in the library's `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(mdmstorm::cli::main())
+}

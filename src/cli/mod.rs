@@ -1,1 +1,54 @@
-//! cli
+//! The command line: one file per command.
+//!
+//! Here, and only here, errors are printed, the environment is read and the process ends.
+
+mod apns;
+mod args;
+mod check;
+mod doctor;
+mod finish;
+mod load;
+mod log;
+mod plan;
+mod print;
+mod progress;
+mod run;
+mod schema;
+mod serve;
+mod signals;
+
+use clap::{CommandFactory as _, Parser};
+
+use self::args::{Cli, Command};
+use self::print::say;
+
+/// Runs the command line and gives back the process's exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help and version itself; what is no error exits with 0.
+            let _ = error.print();
+            return if error.use_stderr() { 2 } else { 0 };
+        }
+    };
+    let done = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Apns(args) => apns::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Schema => schema::run(),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "mdmstorm", &mut script);
+            say(&String::from_utf8_lossy(&script));
+            Ok(0)
+        }
+    };
+    match done {
+        Ok(code) => code,
+        Err(stop) => stop.report(),
+    }
+}

@@ -1,0 +1,199 @@
+//! Every command and option, with the help a person sees.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Simulates crowds of Apple devices to test MDM servers, and explains why commands are pending.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mdmstorm",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 ok; 1 unexpected; 2 usage; 90 run not trustworthy; 91 incomplete; \
+                  92 target unreachable or enrolment failed; 94 findings; 99 threshold missed; \
+                  104 scenario invalid; 105 stopped by a signal.\n\n\
+                  Start here: mdmstorm run scenarios/quickstart.toml"
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a scenario against its target and report what happened
+    Run(RunArgs),
+    /// Validate a scenario and the files it names
+    Check(ScenarioArgs),
+    /// Print what a run will do, and what it needs of this machine
+    Plan(PlanArgs),
+    /// Run the bundled reference MDM server alone
+    Serve(ServeArgs),
+    /// Run the APNs gateway alone, and print what a server needs to push through it
+    Apns(ApnsArgs),
+    /// Look at this machine's limits, the target and the gateway
+    Doctor(DoctorArgs),
+    /// Print the JSON Schema of scenario files
+    Schema,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell to complete for
+        shell: Shell,
+    },
+}
+
+/// A scenario and changes to it.
+#[derive(Args, Debug)]
+pub(super) struct ScenarioArgs {
+    /// The scenario file
+    pub(super) scenario: PathBuf,
+    /// Change one value of the scenario; may be given several times
+    #[arg(long, value_name = "PATH=VALUE", help_heading = "Scenario")]
+    pub(super) set: Vec<String>,
+    /// Draw with this seed instead of the scenario's
+    #[arg(long, value_name = "N", help_heading = "Scenario")]
+    pub(super) seed: Option<u64>,
+    /// Leave out every cohort but this one
+    #[arg(long, value_name = "cohort=NAME", value_parser = cohort_name, help_heading = "Scenario")]
+    pub(super) only: Option<String>,
+    /// One device per cohort and each command once: a quick look whether everything works
+    #[arg(long, help_heading = "Scenario")]
+    pub(super) once: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Write the results bundle into this folder [default: results/<utc>-<plan hash>]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Run part I of N of the devices, counted from 0
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub(super) shard: Option<(u32, u32)>,
+    /// Wait so long for open orders after the last one
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(super) drain: Duration,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    /// Run devices on so many threads [default: one less than there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) workers: Option<u16>,
+    /// Let each worker have so many TLS handshakes in flight
+    #[arg(long, value_name = "N", default_value_t = 32,
+        value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(super) handshakes_in_flight: u32,
+    /// Print no progress
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+    /// Allow a target outside loopback and private networks: this is a load generator
+    #[arg(long)]
+    pub(super) allow_public_target: bool,
+}
+
+/// Where keys and certificates are kept.
+#[derive(Args, Debug)]
+pub(super) struct StateArgs {
+    /// Keep CAs, push certificate and crowd id in this folder
+    /// [default: $XDG_STATE_HOME/mdmstorm, or ~/.local/state/mdmstorm]
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Show part I of N of the devices, counted from 0
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub(super) shard: Option<(u32, u32)>,
+    /// Print every order, one line each
+    #[arg(long)]
+    pub(super) orders: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ServeArgs {
+    /// Listen for HTTPS on this address
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
+    pub(super) https: SocketAddr,
+    /// Listen for plain HTTP on this address as well
+    #[arg(long, value_name = "ADDR")]
+    pub(super) http: Option<SocketAddr>,
+    /// How devices prove who they are: mtls, signature, or header:NAME
+    #[arg(long, value_name = "MODE", default_value = "mtls")]
+    pub(super) identity: String,
+    /// Push to the gateway at this address
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2197")]
+    pub(super) gateway: SocketAddr,
+    /// The admin API's key, for HTTP Basic with the user nanomdm
+    #[arg(
+        long,
+        env = "MDMSTORM_API_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    pub(super) api_key: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    /// Take settings from standard input and end with it; how `run` starts its embedded target
+    #[arg(long, hide = true)]
+    pub(super) embedded: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ApnsArgs {
+    /// Take addresses and target from this scenario
+    pub(super) scenario: Option<PathBuf>,
+    /// Listen on this address [default: the scenario's, else 127.0.0.1:2197]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
+    /// Listen for CONNECT on this address [default: the scenario's; without one 127.0.0.1:3128]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) connect_proxy: Option<SocketAddr>,
+    /// Print what a server needs and end, without listening
+    #[arg(long)]
+    pub(super) print: bool,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DoctorArgs {
+    /// Look at what this scenario needs
+    pub(super) scenario: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    /// Ask a target outside loopback and private networks as well
+    #[arg(long)]
+    pub(super) allow_public_target: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::scenario::duration(text)
+}
+
+fn cohort_name(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some(("cohort", name)) if !name.is_empty() => Ok(name.to_owned()),
+        Some(_) | None => Err(format!("found {text:?}; write it like cohort=carts")),
+    }
+}
+
+fn shard(text: &str) -> Result<(u32, u32), String> {
+    let wrong = || {
+        format!("found {text:?}; write it like 0/4: a part counted from 0, and how many there are")
+    };
+    let (index, of) = text.split_once('/').ok_or_else(wrong)?;
+    let index: u32 = index.parse().map_err(|_| wrong())?;
+    let of: u32 = of.parse().map_err(|_| wrong())?;
+    if index < of {
+        Ok((index, of))
+    } else {
+        Err(wrong())
+    }
+}

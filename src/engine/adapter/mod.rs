@@ -1,0 +1,65 @@
+//! What speaks a target's admin API.
+
+pub mod client;
+mod nanomdm;
+
+pub(super) use self::client::AdminClient;
+use self::client::AdminError;
+pub(super) use self::nanomdm::Nanomdm;
+use crate::fact::{Broken, ServerPush};
+use crate::time::SimTime;
+
+/// The products whose admin API is spoken.
+#[derive(Debug)]
+pub(super) enum Adapter {
+    /// NanoMDM, and the bundled reference server, which has the same API.
+    Nanomdm(Box<Nanomdm>),
+    /// Commands are ordered elsewhere.
+    Observe,
+}
+
+/// How an enqueue request ended.
+#[derive(Debug)]
+pub(super) enum Enqueued {
+    /// The target has the command.
+    Accepted(ServerPush),
+    /// The target said no.
+    Rejected { status: u16, reason: String },
+    /// Nobody knows.
+    Unknown(Broken),
+}
+
+impl Adapter {
+    /// Queues a command for one enrolment. `offered` is told when the request's first byte is
+    /// written; once more if a stale connection makes it go out again.
+    pub(super) async fn enqueue(
+        &self,
+        udid: &str,
+        command: &[u8],
+        offered: &dyn Fn(SimTime),
+    ) -> Enqueued {
+        match self {
+            Self::Nanomdm(nanomdm) => nanomdm.enqueue(udid, command, offered).await,
+            Self::Observe => Enqueued::Rejected {
+                status: 0,
+                reason: "an observed target has no admin API".into(),
+            },
+        }
+    }
+
+    /// Uploads the push certificate and its key.
+    pub(super) async fn upload_push_certificate(&self, pem: &str) -> Result<(), AdminError> {
+        match self {
+            Self::Nanomdm(nanomdm) => nanomdm.upload_push_certificate(pem).await,
+            Self::Observe => Ok(()),
+        }
+    }
+
+    /// Asks something harmless, to see whether the target is there and lets us in.
+    pub(super) async fn greet(&self) -> Result<String, AdminError> {
+        match self {
+            Self::Nanomdm(nanomdm) => nanomdm.version().await,
+            Self::Observe => Ok("observed target: no admin API is asked".into()),
+        }
+    }
+}

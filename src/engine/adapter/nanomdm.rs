@@ -1,0 +1,242 @@
+//! NanoMDM's admin API (its docs/openapi.yaml), which NanoHUB and the reference server share.
+//!
+//! The JSON of the answer is what counts, not the status line: an enqueue for one enrolment whose
+//! push fails is answered with 500 although the command is queued.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::Enqueued;
+use super::client::{AdminClient, AdminError};
+use crate::device::contract::Answer;
+use crate::fact::{Broken, ServerPush};
+use crate::time::SimTime;
+
+/// Speaks to one NanoMDM.
+#[derive(Debug)]
+pub(crate) struct Nanomdm {
+    client: AdminClient,
+}
+
+/// The answer to enqueue and push.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ApiResult {
+    status: BTreeMap<String, Status>,
+    push_error: Option<String>,
+    command_error: Option<String>,
+    command_uuid: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    push_result: Option<String>,
+    push_error: Option<String>,
+    command_error: Option<String>,
+}
+
+impl Nanomdm {
+    pub(crate) const fn new(client: AdminClient) -> Self {
+        Self { client }
+    }
+
+    pub(super) async fn enqueue(
+        &self,
+        udid: &str,
+        command: &[u8],
+        offered: &dyn Fn(SimTime),
+    ) -> Enqueued {
+        let path = format!("/v1/enqueue/{udid}");
+        match self.client.call("PUT", &path, command, offered).await {
+            Ok(answer) => understand(udid, &answer),
+            Err(broken) => Enqueued::Unknown(broken),
+        }
+    }
+
+    pub(super) async fn upload_push_certificate(&self, pem: &str) -> Result<(), AdminError> {
+        let what = "uploading the push certificate";
+        let answer = self
+            .ask(what, "PUT", "/v1/pushcert", pem.as_bytes())
+            .await?;
+        if answer.status == 200 {
+            return Ok(());
+        }
+        Err(self.unexpected(
+            what,
+            "/v1/pushcert",
+            &answer,
+            "200 with the certificate's topic",
+        ))
+    }
+
+    pub(super) async fn version(&self) -> Result<String, AdminError> {
+        let what = "asking for the target's version";
+        let answer = self.ask(what, "GET", "/version", b"").await?;
+        let version: Option<BTreeMap<String, serde_json::Value>> =
+            serde_json::from_slice(&answer.body).ok();
+        match version.as_ref().and_then(|v| v.get("version")) {
+            Some(version) => Ok(format!("version {}", version.as_str().unwrap_or("unknown"))),
+            None => {
+                Err(self.unexpected(what, "/version", &answer, "200 with JSON {\"version\": ..}"))
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        what: &'static str,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Answer, AdminError> {
+        let url = self.client.url(path);
+        match self.client.call(method, path, body, &|_| {}).await {
+            Ok(Answer {
+                status: status @ (401 | 403),
+                ..
+            }) => Err(AdminError::Unauthorized { what, url, status }),
+            Ok(answer) => Ok(answer),
+            Err(why) => Err(AdminError::NoAnswer { what, url, why }),
+        }
+    }
+
+    fn unexpected(
+        &self,
+        what: &'static str,
+        path: &str,
+        answer: &Answer,
+        expected: &'static str,
+    ) -> AdminError {
+        let (url, status, body) = (self.client.url(path), answer.status, excerpt(&answer.body));
+        AdminError::Unexpected {
+            what,
+            url,
+            status,
+            body,
+            expected,
+        }
+    }
+}
+
+/// What an enqueue's answer means for the one enrolment it was about.
+fn understand(udid: &str, answer: &Answer) -> Enqueued {
+    let status = answer.status;
+    let reject = |reason: String| Enqueued::Rejected { status, reason };
+    let result: ApiResult = match serde_json::from_slice(&answer.body) {
+        Ok(result) => result,
+        Err(_) if (400..500).contains(&status) => return reject(excerpt(&answer.body)),
+        Err(_) => {
+            let found = excerpt(&answer.body);
+            return Enqueued::Unknown(Broken::Malformed(format!(
+                "the enqueue was answered with {status} and {found}, not with NanoMDM's JSON"
+            )));
+        }
+    };
+    if let Some(error) = result.command_error {
+        return reject(error);
+    }
+    let of_device = result.status.get(udid);
+    if let Some(error) = of_device.and_then(|device| device.command_error.clone()) {
+        return reject(error);
+    }
+    if result.command_uuid.is_none() && of_device.is_none() {
+        let found = excerpt(&answer.body);
+        if (400..500).contains(&status) {
+            return reject(found);
+        }
+        return Enqueued::Unknown(Broken::Malformed(format!(
+            "the enqueue was answered with {status} and {found}, which names no command"
+        )));
+    }
+    let push = match of_device {
+        Some(Status {
+            push_error: Some(error),
+            ..
+        }) => ServerPush::Failed(error.clone()),
+        Some(Status {
+            push_result: Some(_),
+            ..
+        }) => ServerPush::Accepted,
+        Some(_) | None => match result.push_error {
+            Some(error) => ServerPush::Failed(error),
+            None => ServerPush::NotReported,
+        },
+    };
+    Enqueued::Accepted(push)
+}
+
+/// The beginning of a body, on one line, for messages.
+fn excerpt(body: &[u8]) -> String {
+    const SHOWN: usize = 120;
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let html =
+        line.trim_start().get(..1) == Some("<") && line.to_ascii_lowercase().contains("<html");
+    let shown: String = line.chars().take(SHOWN).collect();
+    let more = if shown.len() < line.len() || body.len() > 4 * SHOWN {
+        ".."
+    } else {
+        ""
+    };
+    match (body.is_empty(), html) {
+        (true, _) => "an empty body".into(),
+        (false, true) => format!("an HTML page ({shown:?}{more})"),
+        (false, false) => format!("{shown:?}{more}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enqueued(status: u16, body: &str) -> Enqueued {
+        understand(
+            "U",
+            &Answer {
+                status,
+                body: body.as_bytes().to_vec(),
+            },
+        )
+    }
+
+    #[test]
+    fn a_500_whose_json_says_that_only_the_push_failed_is_accepted() {
+        let body = r#"{"status":{"U":{"push_error":"410"}},"command_uuid":"C"}"#;
+        let Enqueued::Accepted(ServerPush::Failed(why)) = enqueued(500, body) else {
+            panic!("not accepted")
+        };
+        assert_eq!(why, "410");
+    }
+
+    #[test]
+    fn a_command_error_is_a_rejection_whatever_the_status_says() {
+        for body in [
+            r#"{"command_error":"duplicate"}"#,
+            r#"{"status":{"U":{"command_error":"no such id"}},"command_uuid":"C"}"#,
+        ] {
+            assert!(
+                matches!(enqueued(200, body), Enqueued::Rejected { .. }),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_of_html_leaves_the_order_unknown_and_is_named() {
+        let Enqueued::Unknown(Broken::Malformed(what)) = enqueued(200, "<html><b>hi</b></html>")
+        else {
+            panic!("not unknown")
+        };
+        assert!(what.contains("an HTML page"), "{what}");
+    }
+
+    #[test]
+    fn a_401_without_json_is_a_rejection() {
+        assert!(matches!(
+            enqueued(401, "Unauthorized"),
+            Enqueued::Rejected { status: 401, .. }
+        ));
+    }
+}

@@ -1,0 +1,157 @@
+//! One connection to the target: TCP from a pool of source addresses, TLS with a device's own
+//! identity, then HTTP/1.1.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::clock::Clock;
+use super::endpoint::{Endpoint, EndpointError};
+use super::http1::{self, Received, Times};
+use crate::fact::Broken;
+
+/// How many loopback addresses connections come from. With one, the kernel walks the port range
+/// for a free port and 20,000 connects take 5 to 30 s; with 200 they take 1.5 s.
+const SOURCES: u32 = 200;
+
+/// Opens connections to one endpoint.
+#[derive(Debug)]
+pub(super) struct Connector {
+    address: SocketAddr,
+    name: ServerName<'static>,
+    next_source: Cell<u32>,
+}
+
+impl Connector {
+    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, EndpointError> {
+        let (address, name) = (endpoint.address, endpoint.server_name()?);
+        Ok(Self {
+            address,
+            name,
+            next_source: Cell::new(0),
+        })
+    }
+
+    /// Opens a connection, with TLS when `tls` is given.
+    pub(super) async fn connect(
+        &self,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Result<Connection, Broken> {
+        let tcp = self.dial().await.map_err(|e| classify(&e, self.address))?;
+        // A request is one write; waiting for more would only add to its latency.
+        tcp.set_nodelay(true)
+            .map_err(|e| classify(&e, self.address))?;
+        let stream = match tls {
+            None => Stream::Plain(tcp),
+            Some(config) => {
+                let connector = TlsConnector::from(config);
+                // Boxed, because a session's task is as large as its largest moment.
+                let handshake = Box::pin(connector.connect(self.name.clone(), tcp)).await;
+                Stream::Tls(Box::new(handshake.map_err(tls_error)?))
+            }
+        };
+        Ok(Connection {
+            stream,
+            buffer: Vec::new(),
+        })
+    }
+
+    async fn dial(&self) -> io::Result<TcpStream> {
+        let socket = match self.address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(source) = self.source() {
+            bind_without_port(&socket)?;
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        socket.connect(self.address).await
+    }
+
+    /// The next of the pool's addresses: only on loopback, and only where any address of 127/8 is
+    /// ours without being configured.
+    fn source(&self) -> Option<IpAddr> {
+        if !cfg!(target_os = "linux")
+            || !matches!(self.address.ip(), IpAddr::V4(v4) if v4.is_loopback())
+        {
+            return None;
+        }
+        let next = self.next_source.get();
+        self.next_source.set((next + 1) % SOURCES);
+        Some(IpAddr::V4(Ipv4Addr::new(127, 1, 0, (next + 1) as u8)))
+    }
+}
+
+/// Lets the kernel choose the port at connect time, when it knows the whole tuple.
+#[cfg(target_os = "linux")]
+fn bind_without_port(socket: &TcpSocket) -> io::Result<()> {
+    use nix::sys::socket::{setsockopt, sockopt};
+    setsockopt(socket, sockopt::IpBindAddressNoPort, &true).map_err(io::Error::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind_without_port(_socket: &TcpSocket) -> io::Result<()> {
+    Ok(())
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection {
+    /// One request and its answer.
+    pub(super) async fn exchange(
+        &mut self,
+        clock: Clock,
+        request: &[u8],
+        times: &Cell<Times>,
+    ) -> Result<Received, Broken> {
+        match &mut self.stream {
+            Stream::Plain(tcp) => {
+                http1::exchange(tcp, clock, request, &mut self.buffer, times).await
+            }
+            Stream::Tls(tls) => {
+                http1::exchange(&mut **tls, clock, request, &mut self.buffer, times).await
+            }
+        }
+    }
+}
+
+/// Whose fault a failed connect is.
+fn classify(error: &io::Error, address: SocketAddr) -> Broken {
+    use nix::libc::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS};
+    match error.raw_os_error() {
+        Some(EMFILE | ENFILE) => {
+            Broken::Harness("no file descriptor left; raise `ulimit -n`".into())
+        }
+        Some(EADDRNOTAVAIL) => Broken::Harness("no local port left".into()),
+        Some(ENOBUFS) => Broken::Harness("no socket buffer left".into()),
+        Some(_) | None => Broken::Unreachable(format!("{address}: {error}")),
+    }
+}
+
+fn tls_error(error: io::Error) -> Broken {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
+        Some(tls) => Broken::Tls(tls.to_string()),
+        None => Broken::Cut(format!("during the TLS handshake: {error}")),
+    }
+}

@@ -1,0 +1,57 @@
+//! What this process itself uses: open sockets, CPU, and how late its timers are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A number that several threads raise and lower, with its highest value.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Arc<GaugeState>);
+
+#[derive(Debug, Default)]
+struct GaugeState {
+    current: AtomicU64,
+    highest: AtomicU64,
+}
+
+impl Gauge {
+    /// Counts one until the result is dropped.
+    pub fn count(&self) -> Counted {
+        let current = self.0.current.fetch_add(1, Ordering::Relaxed) + 1;
+        self.0.highest.fetch_max(current, Ordering::Relaxed);
+        Counted(Arc::clone(&self.0))
+    }
+
+    /// The highest it ever was.
+    pub fn highest(&self) -> u64 {
+        self.0.highest.load(Ordering::Relaxed)
+    }
+}
+
+/// One that is being counted.
+#[derive(Debug)]
+pub struct Counted(Arc<GaugeState>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.current.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The CPU time this process has used so far, user and system, all threads.
+pub fn cpu_time() -> Duration {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
+        return Duration::ZERO;
+    };
+    let micros = |t: nix::sys::time::TimeVal| (t.tv_sec() * 1_000_000 + t.tv_usec()) as u64;
+    Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
+}
+
+/// The most memory this process has held resident, in bytes, where the system tells.
+pub fn resident_max() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}

@@ -1,0 +1,116 @@
+//! The gateway's side of TLS, and which providers it lets in.
+
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+
+use super::authority::{Credential, GATEWAY_NAMES, Validity};
+use super::clock::Clock;
+use super::identity::TlsError;
+use super::run::RunError;
+use super::state::State;
+use crate::time::WallTime;
+
+/// The gateway's side of TLS: a certificate for Apple's push hosts and loopback, and a client
+/// certificate that our APNs authority issued, or that is the scenario's push certificate.
+pub(super) fn gateway_tls(
+    state: &State,
+    push: &Credential,
+    clock: Clock,
+) -> Result<Arc<ServerConfig>, RunError> {
+    let now = clock.epoch().wall(clock.now());
+    let credential = state
+        .apns_authority
+        .server_certificate(&GATEWAY_NAMES, now)?;
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(state.apns_authority.certificate().clone())
+        .map_err(TlsError::from)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let issued = builder
+        .build()
+        .map_err(|e| TlsError::from(rustls::Error::General(e.to_string())))?;
+    let verifier = ProviderVerifier {
+        issued,
+        known: push.chain.first().cloned(),
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::from)?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_single_cert(credential.chain, credential.key)
+        .map_err(TlsError::from)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Lets in what our authority issued, and the one push certificate the scenario brought along,
+/// whose issuer we need not know.
+#[derive(Debug)]
+struct ProviderVerifier {
+    issued: Arc<dyn ClientCertVerifier>,
+    known: Option<CertificateDer<'static>>,
+}
+
+impl ClientCertVerifier for ProviderVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        // No hints: a client that knows its issuer is not listed would send no certificate.
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        if self
+            .known
+            .as_ref()
+            .is_some_and(|known| known.as_ref() == end_entity.as_ref())
+        {
+            let at = i64::try_from(now.as_secs())
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1_000_000);
+            let at = WallTime::from_unix_micros(at);
+            return match Validity::of_certificate(end_entity) {
+                Some(validity) if validity.contains(at) => Ok(ClientCertVerified::assertion()),
+                Some(_) => Err(CertificateError::Expired.into()),
+                None => Err(CertificateError::BadEncoding.into()),
+            };
+        }
+        self.issued
+            .verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.issued.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.issued.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.issued.supported_verify_schemes()
+    }
+}

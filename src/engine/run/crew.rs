@@ -1,0 +1,470 @@
+//! The threads of a run: workers, front (gateway and operator) and recorder, and how they are
+//! started, asked and stopped.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::prepare::Prepared;
+use super::target::Admin;
+use super::{RunError, Settings, Usage};
+use crate::apns::admission::{Admission, Storage};
+use crate::device::contract::Change;
+use crate::device::environment::Environment;
+use crate::engine::bundle::Bundle;
+use crate::engine::clock::Clock;
+use crate::engine::front::{Front, FrontPlan};
+use crate::engine::health::Gauge;
+use crate::engine::operator::{Halt, Operator, Standing};
+use crate::engine::ports::Ports;
+use crate::engine::provider_tls::gateway_tls;
+use crate::engine::recorder::{Open, Question, Recorder, SETTLED_MAX, State};
+use crate::engine::scribe::{BATCHES_MAX, Batch, Scribe};
+use crate::engine::serve::Embedded;
+use crate::engine::worker::{ToWorker, Worker, WorkerPlan};
+use crate::ids::{CohortId, Crowd, DeviceId, OrderBook, RunId};
+use crate::plan::Plan;
+use crate::record::Ledger;
+use crate::record::account::Account;
+use crate::record::setup::{CohortInfo, OrderInfo, Orderer, Setup, StageInfo};
+use crate::scenario::{Scenario, Target};
+use crate::shard::Share;
+use crate::time::SimTime;
+
+/// Everyone who works on a run.
+pub(super) struct Crew {
+    clock: Clock,
+    workers: Vec<Worker>,
+    front: Front,
+    recorder: Recorder,
+    halt: watch::Sender<Halt>,
+    is_observer: bool,
+    embedded: Option<Embedded>,
+    sockets: Gauge,
+    timeout: Duration,
+}
+
+/// How many producers stand beside the workers: gateway and operator.
+const OTHER_PRODUCERS: usize = 2;
+
+impl Crew {
+    /// Starts every thread; the devices begin to enrol.
+    pub(super) fn start(
+        prepared: Prepared,
+        bundle: Bundle,
+        scenario: &Scenario,
+        plan: Arc<Plan>,
+        settings: &Settings,
+    ) -> Result<Self, RunError> {
+        let clock = prepared.clock;
+        let tls = gateway_tls(&prepared.state, &prepared.push, clock)?;
+        let one_less = prepared.limits.cores.saturating_sub(1);
+        let count = settings.workers.unwrap_or(one_less).max(1);
+        let book = OrderBook::new(prepared.run, plan.orders.len() as u32);
+        let is_observer = matches!(scenario.target, Target::Observe(_));
+        let ledger = Ledger::new(setup(&plan, book.clone(), is_observer));
+        let (to_recorder, batches) = mpsc::channel(BATCHES_MAX);
+        let serial = plan.commands.iter().any(|command| command.serial);
+        let (settled, settlements) = mpsc::channel(SETTLED_MAX);
+        let settled = serial.then_some(settled);
+        let producers = count + OTHER_PRODUCERS;
+        let recorder = Recorder::start(clock, ledger, bundle, producers, batches, settled);
+        let sockets = Gauge::default();
+        let hiring = Hiring {
+            prepared: &prepared,
+            plan: &plan,
+            env: environment(&prepared, scenario, &plan, book),
+            start: clock.now(),
+            rate: scenario.enrollment.rate,
+            handshakes: settings.handshakes_in_flight,
+            enrolling: Arc::new(Semaphore::new(scenario.enrollment.in_flight)),
+            permits: Arc::new(Semaphore::new(
+                prepared.limits.sockets(scenario.operator.in_flight) as usize,
+            )),
+            sockets: sockets.clone(),
+        };
+        let workers = hiring.workers(count, &to_recorder)?;
+        let (halt, halted) = watch::channel(Halt::No);
+        let gateway_scribe = Scribe::new(clock, count, to_recorder.clone());
+        let operator_scribe = Scribe::new(clock, count + 1, to_recorder);
+        let mailboxes: Vec<_> = workers
+            .iter()
+            .map(|worker| worker.mailbox.clone())
+            .collect();
+        let admission = admission(&prepared, scenario, &plan);
+        let operator = OperatorPlan {
+            clock,
+            admin: prepared.target.admin.clone(),
+            plan,
+            crowd: prepared.state.crowd.clone(),
+            run: prepared.run,
+            scribe: operator_scribe,
+            in_flight: scenario.operator.in_flight,
+        };
+        let front = Front::start(FrontPlan {
+            tls,
+            listeners: prepared.listeners,
+            admission,
+            clock,
+            ports: Box::new(move || Ports::new(mailboxes, gateway_scribe)),
+            operator: Some(Box::new(move || operator.hire())),
+            settled: settlements,
+            halt: halted,
+        });
+        let (embedded, timeout) = (prepared.target.embedded, prepared.target.timeout);
+        Ok(Self {
+            clock,
+            workers,
+            front,
+            recorder,
+            halt,
+            is_observer,
+            embedded,
+            sockets,
+            timeout,
+        })
+    }
+
+    /// Whether a thread has ended before its time; stopping passes its panic on.
+    pub(super) fn is_broken(&self) -> bool {
+        self.front.thread.is_finished()
+            || self.recorder.thread.is_finished()
+            || self
+                .workers
+                .iter()
+                .any(|worker| worker.thread.is_finished())
+    }
+
+    /// How long one request of a device may take.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn now(&self) -> SimTime {
+        self.clock.now()
+    }
+
+    pub(super) const fn is_observer(&self) -> bool {
+        self.is_observer
+    }
+
+    /// How far the run is.
+    pub(super) fn state(&self) -> State {
+        *self.recorder.state.borrow()
+    }
+
+    /// Whether nothing but failures has come from the target for longer than `limit`.
+    pub(super) fn is_target_silent(&self, now: SimTime, limit: Duration) -> bool {
+        self.state()
+            .silent_since
+            .is_some_and(|since| now >= since + limit)
+    }
+
+    /// Time zero: devices begin to live, the operator begins to order.
+    pub(super) async fn begin(&mut self, zero: SimTime) {
+        for worker in &self.workers {
+            let _ = worker.mailbox.send(ToWorker::Begin(zero)).await;
+        }
+        if let Some(begin) = self.front.begin.take() {
+            let _ = begin.send(zero);
+        }
+    }
+
+    /// Whether every order has been taken up.
+    pub(super) fn is_ordered(&self) -> bool {
+        *self.front.standing.borrow() != Standing::Ordering
+    }
+
+    /// Whether every order has been taken up and no request is in flight.
+    pub(super) fn operator_is_idle(&self) -> bool {
+        *self.front.standing.borrow() == Standing::Idle
+    }
+
+    pub(super) fn halt(&self, halt: Halt) {
+        self.halt.send_replace(halt);
+    }
+
+    /// The open orders, as of a little while ago.
+    pub(super) async fn open(&self) -> Open {
+        let (answer, open) = oneshot::channel();
+        // The recorder outlives every question.
+        let _ = self.recorder.questions.send(Question::Open(answer)).await;
+        open.await.unwrap_or_default()
+    }
+
+    /// Whether any of these devices is in a session or has anything planned before `end`.
+    pub(super) async fn anyone_has_plans(&self, devices: &[DeviceId], end: SimTime) -> bool {
+        let mut by_worker = vec![Vec::new(); self.workers.len()];
+        for &device in devices {
+            by_worker[Share::owner(self.workers.len() as u32, device) as usize].push(device);
+        }
+        for (worker, devices) in self.workers.iter().zip(by_worker) {
+            let (answer, has_plans) = oneshot::channel();
+            let question = ToWorker::HasPlans(devices, end, answer);
+            if worker.mailbox.send(question).await.is_ok() && has_plans.await.unwrap_or(false) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Stops everyone, in the order in which facts flow, and takes the account.
+    pub(super) async fn stop(self) -> (Account, Bundle, Usage) {
+        self.halt(Halt::Everything);
+        let target_cpu = self.embedded.as_ref().and_then(Embedded::cpu_time);
+        let Self {
+            workers,
+            front,
+            recorder,
+            embedded,
+            sockets,
+            ..
+        } = self;
+        let joined = tokio::task::spawn_blocking(move || {
+            join(front.thread);
+            let mut timers: Option<Histogram<u64>> = None;
+            for Worker { mailbox, thread } in workers {
+                drop(mailbox);
+                let lateness = join(thread);
+                match &mut timers {
+                    Some(sum) => {
+                        sum.add(lateness)
+                            .expect("all workers' histograms have the same bounds");
+                    }
+                    None => timers = Some(lateness),
+                }
+            }
+            drop(recorder.questions);
+            let (account, bundle) = join(recorder.thread);
+            (account, bundle, timers)
+        });
+        let (account, bundle, timers) = match joined.await {
+            Ok(joined) => joined,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        drop(embedded);
+        let sockets_max = sockets.highest();
+        (
+            account,
+            bundle,
+            Usage {
+                target_cpu,
+                sockets_max,
+                timers,
+                ..Usage::default()
+            },
+        )
+    }
+}
+
+/// Waits for a thread; its panic is ours.
+fn join<T>(thread: std::thread::JoinHandle<T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What all devices of the run share.
+fn environment(
+    prepared: &Prepared,
+    scenario: &Scenario,
+    plan: &Plan,
+    orders: OrderBook,
+) -> Arc<Environment> {
+    let clock = prepared.clock;
+    Arc::new(Environment {
+        seed: plan.seed,
+        crowd: prepared.state.crowd.clone(),
+        topic: prepared.topic.as_str().into(),
+        time_scale: plan.time_scale,
+        epoch: clock.epoch(),
+        orders,
+        cohorts: plan
+            .cohorts
+            .iter()
+            .map(|cohort| Arc::clone(&cohort.traits))
+            .collect(),
+        enroll_until: clock.now() + scenario.enrollment.within,
+    })
+}
+
+/// The gateway's doorkeeper.
+fn admission(prepared: &Prepared, scenario: &Scenario, plan: &Plan) -> Admission {
+    let storage = Storage {
+        without_expiration: scenario.apns.store_without_expiration,
+        time_scale: plan.time_scale,
+    };
+    let (crowd, topic) = (prepared.state.crowd.clone(), prepared.topic.as_str().into());
+    Admission::new(
+        crowd,
+        topic,
+        prepared.clock.epoch(),
+        plan.devices(),
+        storage,
+    )
+}
+
+/// The operator before it is on its own thread, where alone its connections may live.
+struct OperatorPlan {
+    clock: Clock,
+    admin: Admin,
+    plan: Arc<Plan>,
+    crowd: Crowd,
+    run: RunId,
+    scribe: Scribe,
+    in_flight: usize,
+}
+
+impl OperatorPlan {
+    fn hire(self) -> Operator {
+        let Self {
+            clock,
+            admin,
+            plan,
+            crowd,
+            run,
+            scribe,
+            in_flight,
+        } = self;
+        // The target was greeted through such an adapter before the run began.
+        let adapter = admin
+            .adapter(clock)
+            .expect("an adapter that could be made once");
+        let (scribe, places) = (RefCell::new(scribe), Arc::new(Semaphore::new(in_flight)));
+        Operator {
+            clock,
+            adapter,
+            plan,
+            crowd,
+            run,
+            scribe,
+            places,
+        }
+    }
+}
+
+/// What workers are started from.
+struct Hiring<'a> {
+    prepared: &'a Prepared,
+    plan: &'a Plan,
+    env: Arc<Environment>,
+    start: SimTime,
+    /// Enrolments that begin per second.
+    rate: f64,
+    handshakes: usize,
+    enrolling: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
+    sockets: Gauge,
+}
+
+impl Hiring<'_> {
+    fn workers(
+        &self,
+        count: usize,
+        to_recorder: &mpsc::Sender<Batch>,
+    ) -> Result<Vec<Worker>, RunError> {
+        let start = |index: usize| {
+            let share = Share {
+                index: index as u32,
+                of: count as u32,
+            };
+            Ok(Worker::start(
+                self.worker(share),
+                index,
+                to_recorder.clone(),
+            )?)
+        };
+        (0..count).map(start).collect()
+    }
+
+    fn worker(&self, share: Share) -> WorkerPlan {
+        let target = &self.prepared.target;
+        WorkerPlan {
+            share,
+            env: Arc::clone(&self.env),
+            devices: self.devices(share),
+            timeline: self.timeline(share),
+            clock: self.prepared.clock,
+            endpoint: target.server.clone(),
+            wire: target.wire.clone(),
+            tls: target.tls.clone(),
+            identities: Arc::clone(&self.prepared.identities),
+            timeout: target.timeout,
+            sockets: Arc::clone(&self.permits),
+            handshakes: self.handshakes,
+            enrolling: Arc::clone(&self.enrolling),
+            open_sockets: self.sockets.clone(),
+        }
+    }
+
+    fn devices(&self, share: Share) -> Vec<(CohortId, SimTime)> {
+        let mine = (share.index..self.plan.devices()).step_by(share.of as usize);
+        mine.map(|device| {
+            let after = Duration::from_secs_f64(f64::from(device) / self.rate);
+            (self.plan.cohort_of(DeviceId(device)), self.start + after)
+        })
+        .collect()
+    }
+
+    fn timeline(&self, share: Share) -> Vec<(Duration, DeviceId, Change)> {
+        let events = self.plan.timeline.iter();
+        let mine = events.filter(|event| Share::owner(share.of, event.device) == share.index);
+        mine.map(|event| (self.plan.real(event.at), event.device, event.change))
+            .collect()
+    }
+}
+
+fn setup(plan: &Plan, book: OrderBook, is_observer: bool) -> Setup {
+    let mut requests: Vec<String> = Vec::new();
+    let by_command: Vec<u16> = plan
+        .commands
+        .iter()
+        .map(|command| {
+            let known = requests
+                .iter()
+                .position(|name| *name == command.request_type);
+            let index = known.unwrap_or_else(|| {
+                requests.push(command.request_type.clone());
+                requests.len() - 1
+            });
+            index as u16
+        })
+        .collect();
+    let order = |order: &crate::plan::Order| {
+        let command = &plan.commands[usize::from(order.command)];
+        OrderInfo {
+            channel: order.channel,
+            cohort: plan.cohort_of(order.channel.device),
+            stage: command.stage,
+            request: by_command[usize::from(order.command)],
+            serial: command.serial,
+        }
+    };
+    let cohorts = plan.cohorts.iter();
+    let stages = plan.stages.iter();
+    Setup {
+        cohorts: cohorts
+            .map(|cohort| CohortInfo {
+                name: cohort.name.clone(),
+                devices: cohort.count,
+            })
+            .collect(),
+        stages: stages
+            .map(|stage| StageInfo {
+                name: stage.name.clone(),
+                warm_up: stage.warm_up,
+            })
+            .collect(),
+        orders: plan.orders.iter().map(order).collect(),
+        requests,
+        book,
+        orderer: if is_observer {
+            Orderer::Elsewhere
+        } else {
+            Orderer::Operator
+        },
+    }
+}

@@ -1,0 +1,161 @@
+//! Everything a run needs before its first device: limits, state folder, ports, the target and its admin API, identities.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::target::{self, Reached};
+use super::{RunError, Settings};
+use crate::engine::authority::{Authority, Credential};
+use crate::engine::clock::Clock;
+use crate::engine::front::Listeners;
+use crate::engine::identity::Identities;
+use crate::engine::limits::Limits;
+use crate::engine::state::State;
+use crate::ids::{DeviceId, RunId};
+use crate::plan::Plan;
+use crate::scenario::Scenario;
+
+/// A run that can begin.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) clock: Clock,
+    pub(super) limits: Limits,
+    pub(super) state: State,
+    pub(super) push: Credential,
+    pub(super) topic: String,
+    pub(super) listeners: Listeners,
+    pub(super) target: Reached,
+    pub(super) identities: Arc<Identities>,
+    pub(super) run: RunId,
+}
+
+impl Prepared {
+    /// Where the gateway listens.
+    pub fn gateway(&self) -> Option<std::net::SocketAddr> {
+        self.listeners.direct_address().ok()
+    }
+
+    /// The target, for people: URL and version.
+    pub fn target(&self) -> &str {
+        &self.target.described
+    }
+}
+
+/// Prepares a run. Nothing has been sent to devices when this fails, but the target may have been
+/// asked for its version.
+///
+/// # Errors
+/// The first thing that stands in the way.
+pub async fn prepare(
+    scenario: &Scenario,
+    plan: &Plan,
+    settings: &Settings,
+) -> Result<Prepared, RunError> {
+    let clock = Clock::start();
+    let limits = Limits::of_this_machine();
+    let in_flight = scenario.operator.in_flight;
+    limits.check(
+        u64::from(plan.devices()),
+        plan.orders.len() as u64,
+        in_flight,
+    )?;
+    let state = State::open(&settings.state)?;
+    let listeners = Listeners::bind(scenario.apns.listen, scenario.apns.connect_proxy)?;
+    let (push, topic) = push_credential(scenario, &state)?;
+    let given = given_authority(scenario, clock)?;
+    let authority = given.as_ref().unwrap_or(&state.device_authority);
+    let gateway = listeners.direct_address().map_err(RunError::Socket)?;
+    let reach = target::Request {
+        scenario,
+        settings,
+        clock,
+        gateway,
+        push: &push,
+        state: &state,
+    };
+    let target = target::reach(reach, authority).await?;
+    let devices: Vec<DeviceId> = (0..plan.devices()).map(DeviceId).collect();
+    let threads = NonZeroUsize::new(limits.cores).unwrap_or(NonZeroUsize::MIN);
+    let now = clock.epoch().wall(clock.now());
+    let identities = Identities::mint(authority, &state.crowd, &devices, now, threads)?;
+    let run = RunId(random_bytes());
+    Ok(Prepared {
+        clock,
+        limits,
+        state,
+        push,
+        topic,
+        listeners,
+        target,
+        identities: Arc::new(identities),
+        run,
+    })
+}
+
+/// The push certificate the target sends with, the scenario's or ours, and its topic.
+///
+/// # Errors
+/// When the scenario's cannot be read.
+pub fn push_credential(
+    scenario: &Scenario,
+    state: &State,
+) -> Result<(Credential, String), RunError> {
+    let apns = &scenario.apns;
+    let (Some(certificate), Some(key)) = (&apns.push_certificate, &apns.push_key) else {
+        return Ok((state.push.clone(), state.topic.clone()));
+    };
+    let (purpose, path) = ("is the push certificate", certificate);
+    let certificate = read(path, purpose)?;
+    let key = read(key, "is the push certificate's key")?;
+    let push = Credential::from_pem(&certificate, &key);
+    let push = push.map_err(|error| unusable(path, purpose, &error))?;
+    let topic = push
+        .chain
+        .first()
+        .and_then(|der| crate::engine::authority::topic_of(der));
+    Ok((push, topic.unwrap_or_else(|| state.topic.clone())))
+}
+
+/// The CA of device identities, if the scenario names one.
+fn given_authority(scenario: &Scenario, clock: Clock) -> Result<Option<Authority>, RunError> {
+    let enrollment = &scenario.enrollment;
+    let (Some(ca), Some(key)) = (&enrollment.ca, &enrollment.ca_key) else {
+        return Ok(None);
+    };
+    let (purpose, path) = ("is the CA of device identities", ca);
+    let ca = read(path, purpose)?;
+    let key = read(key, "is the key of the CA of device identities")?;
+    let authority = Authority::load(&ca, &key, clock.epoch().wall(clock.now()));
+    let authority = authority.map_err(|error| unusable(path, purpose, &error))?;
+    Ok(Some(authority))
+}
+
+pub(super) fn unusable(
+    path: &Path,
+    purpose: &'static str,
+    error: &dyn std::error::Error,
+) -> RunError {
+    RunError::Content {
+        path: path.to_owned(),
+        purpose,
+        why: error.to_string(),
+    }
+}
+
+pub(super) fn read(path: &Path, purpose: &'static str) -> Result<String, RunError> {
+    std::fs::read_to_string(path).map_err(|source| {
+        let path = path.to_owned();
+        RunError::File {
+            path,
+            purpose,
+            source,
+        }
+    })
+}
+
+pub(super) fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random numbers do not run out");
+    bytes
+}

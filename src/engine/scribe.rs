@@ -1,0 +1,80 @@
+//! Facts on their way from where they arise to the recorder.
+//!
+//! Each producer owns a [`Scribe`]. It sends facts in batches, each with a watermark: the promise
+//! that every fact of an earlier time has been sent. The sender waits when the recorder is behind;
+//! no fact is ever dropped.
+
+use tokio::sync::mpsc;
+
+use super::clock::Clock;
+use crate::fact::{Fact, FactKind};
+use crate::time::SimTime;
+
+/// Facts of one producer, in the order of their times.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Which producer.
+    pub(super) producer: usize,
+    pub(super) facts: Vec<Fact>,
+    /// Every fact of this producer before this time is in this batch or an earlier one.
+    pub(super) watermark: SimTime,
+}
+
+/// How many batches may wait for the recorder.
+pub(super) const BATCHES_MAX: usize = 256;
+
+/// How many facts make a batch that is sent without waiting for a pause.
+const BATCH_FACTS: usize = 512;
+
+/// A producer's end.
+#[derive(Debug)]
+pub(super) struct Scribe {
+    clock: Clock,
+    producer: usize,
+    facts: Vec<Fact>,
+    to: mpsc::Sender<Batch>,
+}
+
+impl Scribe {
+    pub(super) fn new(clock: Clock, producer: usize, to: mpsc::Sender<Batch>) -> Self {
+        Self {
+            clock,
+            producer,
+            facts: Vec::new(),
+            to,
+        }
+    }
+
+    /// Notes a fact that is known now.
+    pub(super) fn note(&mut self, at: SimTime, kind: FactKind) {
+        self.facts.push(Fact { at, kind });
+    }
+
+    /// Whether a batch is full.
+    pub(super) fn is_full(&self) -> bool {
+        self.facts.len() >= BATCH_FACTS
+    }
+
+    /// Whether there is anything to send.
+    pub(super) fn is_empty(&self) -> bool {
+        self.facts.is_empty()
+    }
+
+    /// Takes what there is as a batch; hand it to [`send`].
+    pub(super) fn take(&mut self) -> (mpsc::Sender<Batch>, Batch) {
+        let facts = std::mem::take(&mut self.facts);
+        let batch = Batch {
+            producer: self.producer,
+            facts,
+            watermark: self.clock.now(),
+        };
+        (self.to.clone(), batch)
+    }
+
+    /// Sends what there is, waiting for the recorder if need be.
+    pub(super) async fn flush(&mut self) {
+        let (to, batch) = self.take();
+        // The recorder outlives every producer; if it is gone, the run is being torn down.
+        let _ = to.send(batch).await;
+    }
+}

@@ -1,0 +1,390 @@
+//! What outlives a run: the authorities, the push certificate and the crowd's secret, in one folder.
+//!
+//! Made once, by whoever comes first; a lock file keeps two processes from making it at once. Every
+//! file appears whole or not at all. Private keys never leave this folder.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::authority::{Authority, AuthorityError, Credential, TOPIC_PREFIX, Validity, topic_of};
+use super::clock::wall_now;
+use crate::ids::{Crowd, CrowdId};
+use crate::time::WallTime;
+
+/// Everything in the state folder.
+#[derive(Debug)]
+pub struct State {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Signs device identities and the reference server's certificate.
+    pub device_authority: Authority,
+    /// Signs the gateway's certificate and the push certificate.
+    pub apns_authority: Authority,
+    /// The push certificate for servers.
+    pub push: Credential,
+    /// The topic of the push certificate.
+    pub topic: String,
+    /// What device names and push tokens derive from.
+    pub crowd: Crowd,
+}
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The operating system refused.
+    #[error("cannot {action} {path}: {source}; give another folder with --state")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Others can read secrets.
+    #[error(
+        "{path} is open to others (mode {mode:o}): it holds private keys, run chmod {wanted:o} {path}"
+    )]
+    Open {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// What they should be.
+        wanted: u32,
+    },
+    /// An authority or certificate is unusable.
+    #[error("{path} cannot be used: {source}; restore it, or remove the folder to begin afresh")]
+    Authority {
+        /// The certificate file.
+        path: PathBuf,
+        /// The reason.
+        source: AuthorityError,
+    },
+    /// A file does not hold what it should.
+    #[error(
+        "{path} cannot be used: expected {expected}; restore it, or remove the folder to begin afresh"
+    )]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+}
+
+/// A push certificate that ends sooner is made anew for the same topic.
+const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The crowd's id and the key of its tokens.
+const CROWD_BYTES: usize = 4 + 32;
+
+impl State {
+    /// The folder used when none is given: `$XDG_STATE_HOME/mdmstorm`, else
+    /// `~/.local/state/mdmstorm`; `None` when neither variable helps.
+    pub fn default_dir(xdg_state_home: Option<&OsStr>, home: Option<&OsStr>) -> Option<PathBuf> {
+        // The XDG specification: a path that is not absolute is ignored.
+        let absolute = |value: Option<&OsStr>| value.map(PathBuf::from).filter(|p| p.is_absolute());
+        absolute(xdg_state_home)
+            .or_else(|| absolute(home).map(|home| home.join(".local/state")))
+            .map(|base| base.join("mdmstorm"))
+    }
+
+    /// Opens the folder and makes whatever is not there yet.
+    pub fn open(dir: &Path) -> Result<Self, StateError> {
+        let now = wall_now();
+        let folder = Folder::open(dir)?;
+        let device_authority = folder.authority("device-ca", "mdmstorm device CA", now)?;
+        let apns_authority = folder.authority("apns-ca", "mdmstorm APNs CA", now)?;
+        let (push, topic) = folder.push(&apns_authority, now)?;
+        let crowd = folder.crowd()?;
+        Ok(Self {
+            folder: dir.to_owned(),
+            device_authority,
+            apns_authority,
+            push,
+            topic,
+            crowd,
+        })
+    }
+
+    /// The authority that a server has to trust for device certificates (`nanomdm -ca`).
+    pub fn device_authority_path(&self) -> PathBuf {
+        self.folder.join("device-ca.pem")
+    }
+
+    /// The authority that a server has to trust for the gateway (`SSL_CERT_FILE`).
+    pub fn apns_authority_path(&self) -> PathBuf {
+        self.folder.join("apns-ca.pem")
+    }
+
+    /// The push certificate and its key, to be uploaded to a server: [certificate, key].
+    pub fn push_paths(&self) -> [PathBuf; 2] {
+        [self.folder.join("push.pem"), self.folder.join("push.key")]
+    }
+}
+
+/// The folder while this process holds its lock.
+struct Folder {
+    path: PathBuf,
+    /// Locked until it is dropped; the operating system frees it when a process dies.
+    _lock: File,
+}
+
+impl Folder {
+    fn open(path: &Path) -> Result<Self, StateError> {
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| StateError::Io {
+                action,
+                path,
+                source,
+            }
+        };
+        if !path.is_dir() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(failed("create the state folder", path))?;
+        }
+        let lock_path = path.join("lock");
+        check_private(path, 0o700)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(failed("write", &lock_path))?;
+        lock.lock().map_err(failed("lock", &lock_path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    fn authority(&self, name: &str, title: &str, now: WallTime) -> Result<Authority, StateError> {
+        let (certificate_file, key_file) = (format!("{name}.pem"), format!("{name}.key"));
+        let failed = |source| StateError::Authority {
+            path: self.path.join(&certificate_file),
+            source,
+        };
+        if let Some(certificate) = self.read(&certificate_file)? {
+            let key = self.key(&key_file)?;
+            return Authority::load(&certificate, &key, now).map_err(failed);
+        }
+        let (authority, key) = Authority::create(title, now).map_err(failed)?;
+        // The certificate comes last: a folder with a key alone is one that was not finished.
+        self.write(&key_file, key.as_bytes())?;
+        self.write(&certificate_file, authority.certificate_pem().as_bytes())?;
+        Ok(authority)
+    }
+
+    /// The push certificate with its topic. One that is about to end is replaced: the topic stays,
+    /// because devices know it.
+    fn push(&self, apns: &Authority, now: WallTime) -> Result<(Credential, String), StateError> {
+        let failed = |source| StateError::Authority {
+            path: self.path.join("push.pem"),
+            source,
+        };
+        let mut topic = None;
+        if let Some(certificate) = self.read("push.pem")? {
+            let push =
+                Credential::from_pem(&certificate, &self.key("push.key")?).map_err(failed)?;
+            let known = topic_of(&push.chain[0]).ok_or_else(|| StateError::Content {
+                path: self.path.join("push.pem"),
+                expected: "a push certificate whose subject has the attribute UID",
+            })?;
+            let renewal_time = now.unix_micros() + RENEW_BEFORE.as_micros() as i64;
+            let lasts = Validity::of_certificate(&push.chain[0])
+                .is_some_and(|v| v.contains(WallTime::from_unix_micros(renewal_time)));
+            if lasts {
+                return Ok((push, known));
+            }
+            topic = Some(known);
+        }
+        let topic = topic.unwrap_or_else(|| {
+            let uuid = uuid::Builder::from_random_bytes(random()).into_uuid();
+            format!("{TOPIC_PREFIX}{uuid}")
+        });
+        let push = apns.push_certificate(&topic, now).map_err(failed)?;
+        self.write("push.key", push.key_pem().as_bytes())?;
+        self.write("push.pem", push.certificates_pem().as_bytes())?;
+        Ok((push, topic))
+    }
+
+    fn crowd(&self) -> Result<Crowd, StateError> {
+        let text = match self.read("crowd.key")? {
+            Some(text) => text,
+            None => {
+                let text = crate::ids::hex_lower(&random::<CROWD_BYTES>());
+                self.write("crowd.key", text.as_bytes())?;
+                text
+            }
+        };
+        let unusable = || StateError::Content {
+            path: self.path.join("crowd.key"),
+            expected: "72 hexadecimal digits",
+        };
+        let bytes = crate::ids::hex_decode(text.trim()).ok_or_else(unusable)?;
+        let (id, key) = bytes.split_at_checked(4).ok_or_else(unusable)?;
+        Ok(Crowd {
+            id: CrowdId(id.try_into().map_err(|_| unusable())?),
+            key: key.try_into().map_err(|_| unusable())?,
+        })
+    }
+
+    /// The text of a file; `None` when it does not exist.
+    fn read(&self, name: &str) -> Result<Option<String>, StateError> {
+        let path = self.path.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                if name.ends_with(".key") {
+                    check_private(&path, 0o600)?;
+                }
+                Ok(Some(text))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(StateError::Content {
+                path,
+                expected: "text",
+            }),
+            Err(source) => Err(StateError::Io {
+                action: "read",
+                path,
+                source,
+            }),
+        }
+    }
+
+    fn key(&self, name: &str) -> Result<String, StateError> {
+        self.read(name)?.ok_or_else(|| StateError::Content {
+            path: self.path.join(name),
+            expected: "the private key of the certificate beside it, but there is no such file",
+        })
+    }
+
+    /// Writes beside the file and renames, so that it is whole whenever it is there.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let (path, fresh) = (self.path.join(name), self.path.join(format!("{name}.new")));
+        let written = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&fresh)
+            .and_then(|mut file| {
+                file.write_all(bytes)?;
+                file.sync_all()
+            })
+            .and_then(|()| fs::rename(&fresh, &path));
+        written.map_err(|source| StateError::Io {
+            action: "write",
+            path,
+            source,
+        })
+    }
+}
+
+/// Refuses a file or folder that others may read.
+fn check_private(path: &Path, wanted: u32) -> Result<(), StateError> {
+    let metadata = fs::metadata(path).map_err(|source| StateError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(StateError::Open {
+            path: path.to_owned(),
+            mode,
+            wanted,
+        });
+    }
+    Ok(())
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0_u8; N];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_made_once_private_and_reused() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = base.path().join("state/mdmstorm");
+        let made = State::open(&dir).unwrap();
+        let again = State::open(&dir).unwrap();
+        assert!(made.crowd == again.crowd && made.topic == again.topic);
+        assert_eq!(made.push.chain, again.push.chain);
+        assert_eq!(
+            made.device_authority.certificate(),
+            again.device_authority.certificate()
+        );
+        assert!(made.topic.starts_with(TOPIC_PREFIX));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&dir), 0o700);
+        for entry in fs::read_dir(&dir).unwrap() {
+            assert_eq!(mode(&entry.unwrap().path()), 0o600);
+        }
+    }
+
+    #[test]
+    fn two_that_come_first_at_once_agree() {
+        let base = tempfile::tempdir().unwrap();
+        let open = || State::open(&base.path().join("state")).unwrap().crowd;
+        let crowds: Vec<Crowd> = std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        assert!(crowds.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+
+    #[test]
+    fn damage_is_named_with_its_file_and_remedy() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = base.path().join("state");
+        State::open(&dir).unwrap();
+        let broken = |name: &str, content: &str| {
+            let path = dir.join(name);
+            let before = fs::read(&path).unwrap();
+            fs::write(&path, content).unwrap();
+            let error = State::open(&dir).unwrap_err().to_string();
+            fs::write(&path, before).unwrap();
+            assert!(
+                error.contains(name) && error.contains("remove the folder"),
+                "{error}"
+            );
+            error
+        };
+        assert!(broken("device-ca.pem", "junk").contains("no certificate"));
+        assert!(broken("crowd.key", "zz").contains("72 hexadecimal digits"));
+        assert!(broken("push.pem", "").contains("no certificate"));
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let error = State::open(&dir).unwrap_err().to_string();
+        assert!(
+            error.contains("mode 755") && error.contains("chmod 700"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_default_folder_follows_the_xdg_rules() {
+        let dir = |xdg: Option<&str>, home: Option<&str>| {
+            State::default_dir(xdg.map(OsStr::new), home.map(OsStr::new))
+        };
+        assert_eq!(dir(Some("/x"), Some("/h")), Some("/x/mdmstorm".into()));
+        let fallback = Some("/h/.local/state/mdmstorm".into());
+        assert_eq!(dir(Some("relative"), Some("/h")), fallback);
+        assert_eq!(dir(None, None), None);
+    }
+}

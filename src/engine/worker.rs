@@ -1,0 +1,299 @@
+//! A worker: one thread that owns a shard of devices and turns it in real time.
+//!
+//! The loop is: take what the devices want, wait for one event, handle it. A device that does not
+//! talk has a row in the shard and nothing else.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::LocalSet;
+
+use super::clock::Clock;
+use super::connection::Connector;
+use super::courier::{Carrier, Courier};
+use super::endpoint::{Endpoint, EndpointError};
+use super::health::Gauge;
+use super::identity::{ClientTls, Identities};
+use super::scribe::{Batch, Scribe};
+use super::wire::Wire;
+use crate::apns::slot::Keep;
+use crate::device::contract::{Change, Output, Push};
+use crate::device::environment::Environment;
+use crate::ids::{CohortId, DeviceId};
+use crate::shard::{Shard, Share};
+use crate::time::SimTime;
+
+/// What a worker can be told.
+#[derive(Debug)]
+pub(super) enum ToWorker {
+    /// A push that was let in for one of its devices.
+    Push(Push, Keep),
+    /// Time zero: sleep begins to alternate, the timeline to count.
+    Begin(SimTime),
+    /// Whether any of these devices, in ascending order, has anything planned before the time.
+    HasPlans(Vec<DeviceId>, SimTime, oneshot::Sender<bool>),
+}
+
+/// How many messages may wait for a worker; a gateway or operator that finds it full waits.
+pub(super) const MAILBOX: usize = 4096;
+
+/// The most inputs handled before timers are looked at again.
+const TURN: usize = 64;
+
+/// How long a worker stays silent towards the recorder at most.
+const HEARTBEAT: Duration = Duration::from_millis(50);
+
+/// How long a fact waits for others at most. Sending a batch wakes the recorder's thread, which
+/// costs as much as a tenth of a cycle.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// What a worker needs to start.
+#[derive(Debug)]
+pub(super) struct WorkerPlan {
+    pub(super) share: Share,
+    pub(super) env: Arc<Environment>,
+    /// Cohort and enrolment time of each device of the share, in order.
+    pub(super) devices: Vec<(CohortId, SimTime)>,
+    /// The timeline of the share: scenario times already on the ruler, counted from time zero.
+    pub(super) timeline: Vec<(Duration, DeviceId, Change)>,
+    pub(super) clock: Clock,
+    pub(super) endpoint: Endpoint,
+    pub(super) wire: Wire,
+    pub(super) tls: Option<ClientTls>,
+    pub(super) identities: Arc<Identities>,
+    pub(super) timeout: Duration,
+    pub(super) sockets: Arc<Semaphore>,
+    pub(super) handshakes: usize,
+    pub(super) enrolling: Arc<Semaphore>,
+    pub(super) open_sockets: Gauge,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) mailbox: mpsc::Sender<ToWorker>,
+    pub(super) thread: JoinHandle<Histogram<u64>>,
+}
+
+impl Worker {
+    /// Starts the thread. It ends when its mailbox is closed, and gives back how late its timers
+    /// were, in microseconds.
+    pub(super) fn start(
+        plan: WorkerPlan,
+        producer: usize,
+        recorder: mpsc::Sender<Batch>,
+    ) -> Result<Self, EndpointError> {
+        let connector = Connector::new(&plan.endpoint)?;
+        let (mailbox, inbox) = mpsc::channel(MAILBOX);
+        let scribe = Scribe::new(plan.clock, producer, recorder);
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{}", plan.share.index))
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime needs a descriptor or two, which the limits check reserved");
+                let local = LocalSet::new();
+                local.block_on(&runtime, Turner::new(plan, connector, scribe, inbox).run())
+            })
+            .expect("a thread can be started");
+        Ok(Self { mailbox, thread })
+    }
+}
+
+/// The loop's state.
+struct Turner {
+    shard: Shard,
+    courier: Courier,
+    scribe: Scribe,
+    inbox: mpsc::Receiver<ToWorker>,
+    clock: Clock,
+    timeline: VecDeque<(Duration, DeviceId, Change)>,
+    zero: Option<SimTime>,
+    lateness: Histogram<u64>,
+    flushed: SimTime,
+}
+
+enum Event {
+    Message(ToWorker),
+    Answer,
+    Deadline,
+    Stop,
+}
+
+impl Turner {
+    fn new(
+        plan: WorkerPlan,
+        connector: Connector,
+        scribe: Scribe,
+        inbox: mpsc::Receiver<ToWorker>,
+    ) -> Self {
+        let mut shard = Shard::new(plan.env, plan.share);
+        shard.reserve(plan.devices.len());
+        for (cohort, enroll_at) in plan.devices {
+            shard.add(cohort, enroll_at);
+        }
+        let courier = Courier::new(Carrier {
+            clock: plan.clock,
+            connector,
+            wire: plan.wire,
+            tls: plan.tls,
+            identities: plan.identities,
+            timeout: plan.timeout,
+            sockets: plan.sockets,
+            handshakes: Arc::new(Semaphore::new(plan.handshakes)),
+            enrolling: plan.enrolling,
+            open_sockets: plan.open_sockets,
+        });
+        Self {
+            shard,
+            courier,
+            scribe,
+            inbox,
+            clock: plan.clock,
+            timeline: plan.timeline.into(),
+            zero: None,
+            lateness: Histogram::new_with_bounds(1, 3_600_000_000, 3)
+                .expect("the bounds are constants that fit"),
+            flushed: SimTime::ZERO,
+        }
+    }
+
+    async fn run(mut self) -> Histogram<u64> {
+        let returns = self.courier.returns();
+        loop {
+            self.serve_timers();
+            if self.scribe.is_full() || self.clock.now() >= self.flush_due() {
+                self.flush().await;
+            }
+            let wake = self.deadline().min(self.flush_due());
+            let event = tokio::select! {
+                () = returns.arrived() => Event::Answer,
+                message = self.inbox.recv() => message.map_or(Event::Stop, Event::Message),
+                () = tokio::time::sleep_until(self.clock.instant(wake).into()) => Event::Deadline,
+            };
+            match event {
+                Event::Message(message) => self.receive(message),
+                Event::Answer => {}
+                Event::Deadline => self.courier.reap(),
+                Event::Stop => {
+                    self.courier.reap();
+                    break;
+                }
+            }
+            for _ in 0..TURN {
+                let Some((channel, id, reply)) = returns.pop() else {
+                    break;
+                };
+                let now = self.clock.now();
+                self.shard.reply(now, channel, id, reply);
+                self.carry_out(now);
+            }
+            for _ in 0..TURN {
+                let Ok(message) = self.inbox.try_recv() else {
+                    break;
+                };
+                self.receive(message);
+            }
+        }
+        self.flush().await;
+        self.lateness
+    }
+
+    fn receive(&mut self, message: ToWorker) {
+        let now = self.clock.now();
+        match message {
+            ToWorker::Push(push, keep) => self.shard.push(push, keep),
+            ToWorker::Begin(zero) => {
+                self.zero = Some(zero);
+                self.shard.begin(zero);
+            }
+            ToWorker::HasPlans(devices, end, answer) => {
+                let any = self.anyone_has_plans(&devices, end);
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(any);
+            }
+        }
+        self.carry_out(now);
+    }
+
+    /// Whether a device, or the timeline on its behalf, has anything planned before `end`.
+    fn anyone_has_plans(&self, devices: &[DeviceId], end: SimTime) -> bool {
+        let by_itself = devices
+            .iter()
+            .any(|&device| self.shard.has_plans(device, end));
+        let Some(zero) = self.zero else {
+            return by_itself;
+        };
+        let events = self
+            .timeline
+            .iter()
+            .take_while(|(after, ..)| zero + *after < end);
+        by_itself
+            || events
+                .into_iter()
+                .any(|(_, device, _)| devices.binary_search(device).is_ok())
+    }
+
+    fn deadline(&mut self) -> SimTime {
+        let event = match (self.zero, self.timeline.front()) {
+            (Some(zero), Some(&(after, ..))) => zero + after,
+            (Some(_), None) | (None, _) => SimTime::NEVER,
+        };
+        self.shard.deadline().min(event)
+    }
+
+    /// When facts, or the word that there are none, are to go to the recorder.
+    fn flush_due(&self) -> SimTime {
+        let wait = if self.scribe.is_empty() {
+            HEARTBEAT
+        } else {
+            GATHER
+        };
+        self.flushed + wait
+    }
+
+    fn serve_timers(&mut self) {
+        let now = self.clock.now();
+        if let Some(zero) = self.zero {
+            while let Some(&(after, device, change)) = self.timeline.front()
+                && zero + after <= now
+            {
+                self.timeline.pop_front();
+                self.shard.change(now, device, change);
+            }
+            self.carry_out(now);
+        }
+        for _ in 0..TURN {
+            let due = self.shard.deadline();
+            if due > now {
+                break;
+            }
+            self.lateness
+                .saturating_record(now.since(due).as_micros() as u64);
+            self.shard.tick(now, 1);
+        }
+        self.carry_out(now);
+    }
+
+    /// Carries out what the devices want after an input they were handed at `now`, so that a fact
+    /// has the very time at which its device acted.
+    fn carry_out(&mut self, now: SimTime) {
+        for output in self.shard.drain() {
+            match output {
+                Output::Send(request) => self.courier.send(request),
+                Output::Close(channel) => self.courier.close(channel),
+                Output::Note(fact) => self.scribe.note(now, fact),
+            }
+        }
+    }
+
+    async fn flush(&mut self) {
+        self.scribe.flush().await;
+        self.flushed = self.clock.now();
+    }
+}

@@ -1,0 +1,209 @@
+//! Against an unmodified NanoMDM: runs when `MDMSTORM_NANOMDM` is the path of its program, and says
+//! that it is skipped otherwise. NanoMDM has Apple's push host compiled in, so its pushes come
+//! through the CONNECT proxy, as they would in the field.
+#![cfg(feature = "net")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+const KEY: &str = "a-key-for-this-test";
+
+/// A NanoMDM that ends with the test.
+struct Nanomdm(Child);
+
+impl Drop for Nanomdm {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are told of other programs this way"
+)]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn program() -> Option<String> {
+    let program = std::env::var("MDMSTORM_NANOMDM").ok();
+    if program.is_none() {
+        eprintln!("skipped: MDMSTORM_NANOMDM is not set to the path of nanomdm");
+    }
+    program
+}
+
+/// A port that was free a moment ago.
+fn port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+struct Stage {
+    folder: tempfile::TempDir,
+    server: u16,
+    gateway: u16,
+    proxy: u16,
+}
+
+impl Stage {
+    fn new(identity: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, gateway, proxy) = (port(), port(), port());
+        let scenario = format!(
+            r#"name = "nanomdm-test"
+[target.nanomdm]
+url = "http://127.0.0.1:{server}"
+api-key = {{ env = "NANOMDM_API_KEY" }}
+[enrollment.issued]
+identity = "{identity}"
+[apns]
+listen = "127.0.0.1:{gateway}"
+connect-proxy = "127.0.0.1:{proxy}"
+[[cohorts]]
+name = "ipads"
+count = 20
+preset = "always-on"
+push-latency = "5ms..50ms"
+wake-delay = "5ms..50ms"
+reply = {{ usual = "5ms..50ms" }}
+[[stages]]
+name = "ask"
+duration = "2s"
+commands = [
+  {{ request = "DeviceInformation", each = 2, serial = true }},
+  {{ request = "ProfileList", each = 1, serial = true }},
+]
+"#
+        );
+        std::fs::write(folder.path().join("scenario.toml"), scenario).unwrap();
+        Self {
+            folder,
+            server,
+            gateway,
+            proxy,
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn mdmstorm(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mdmstorm"));
+        command
+            .args(arguments)
+            .args(["--state", &self.path("state")])
+            .env("NANOMDM_API_KEY", KEY);
+        command
+    }
+
+    /// Starts NanoMDM as `mdmstorm apns --print` says, and waits until it listens.
+    fn start(&self, program: &str, storage: &[&str], header: &[&str]) -> Nanomdm {
+        let scenario = self.path("scenario.toml");
+        let printed = self
+            .mdmstorm(&["apns", &scenario, "--print"])
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        let state = Path::new(&self.path("state")).to_owned();
+        let (device_ca, apns_ca) = (state.join("device-ca.pem"), state.join("apns-ca.pem"));
+        for expected in [
+            device_ca.to_str().unwrap(),
+            apns_ca.to_str().unwrap(),
+            "-listen",
+        ] {
+            assert!(
+                printed.contains(expected),
+                "{expected} is not in\n{printed}"
+            );
+        }
+        let listen = format!("127.0.0.1:{}", self.server);
+        let mut child = Command::new(program)
+            .args([
+                "-ca",
+                device_ca.to_str().unwrap(),
+                "-api",
+                KEY,
+                "-listen",
+                &listen,
+            ])
+            .args(storage)
+            .args(header)
+            .current_dir(self.folder.path())
+            .env("HTTPS_PROXY", format!("http://127.0.0.1:{}", self.proxy))
+            .env("SSL_CERT_FILE", &apns_ca)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It says that it starts; its first line is enough, and the rest is read and dropped.
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let started = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .any(|line| line.contains("starting server"));
+        assert!(started, "nanomdm did not start");
+        std::thread::spawn(move || lines.for_each(drop));
+        Nanomdm(child)
+    }
+
+    fn run(&self, out: &str) -> (i32, Value) {
+        let (scenario, out) = (self.path("scenario.toml"), self.path(out));
+        let output = self
+            .mdmstorm(&["run", &scenario, "--out", &out, "--quiet"])
+            .output()
+            .unwrap();
+        let summary = std::fs::read_to_string(Path::new(&out).join("summary.json"));
+        let summary = summary
+            .unwrap_or_else(|_| panic!("no summary: {}", String::from_utf8_lossy(&output.stderr)));
+        (
+            output.status.code().unwrap(),
+            serde_json::from_str(&summary).unwrap(),
+        )
+    }
+}
+
+fn completes(stage: &Stage, out: &str) {
+    let (code, summary) = stage.run(out);
+    assert_eq!(code, 0, "{summary:#}");
+    assert_eq!(summary["devices"]["enrolled"], 20);
+    assert_eq!(summary["commands"]["completed"], 60);
+    assert_eq!(
+        summary["pushes"]["received"],
+        summary["pushes"]["reported-accepted"]
+    );
+}
+
+#[test]
+fn signed_devices_complete_every_serial_order_in_memory() {
+    let Some(program) = program() else { return };
+    let stage = Stage::new("signature");
+    let _server = stage.start(&program, &["-storage", "inmem", "-storage-dsn", ""], &[]);
+    assert_ne!(stage.gateway, stage.proxy);
+    completes(&stage, "first");
+}
+
+#[test]
+fn devices_behind_a_certificate_header_complete_every_serial_order() {
+    let Some(program) = program() else { return };
+    let stage = Stage::new("header");
+    let storage = ["-storage", "inmem", "-storage-dsn", ""];
+    let _server = stage.start(&program, &storage, &["-cert-header", "X-Client-Cert"]);
+    completes(&stage, "first");
+}
+
+#[test]
+fn a_second_run_needs_no_wiping_of_file_storage() {
+    let Some(program) = program() else { return };
+    let stage = Stage::new("signature");
+    let _server = stage.start(&program, &[], &[]);
+    completes(&stage, "first");
+    completes(&stage, "second");
+}

@@ -7,6 +7,8 @@
 pub mod adapter;
 pub mod alone;
 pub mod authority;
+#[doc(hidden)]
+pub mod bench;
 pub mod bundle;
 pub mod clock;
 pub mod cms;

@@ -62,7 +62,9 @@ impl Scribe {
 
     /// Takes what there is as a batch; hand it to [`send`].
     pub(super) fn take(&mut self) -> (mpsc::Sender<Batch>, Batch) {
-        let facts = std::mem::take(&mut self.facts);
+        // The next batch is likely to be as long.
+        let next = Vec::with_capacity(self.facts.len());
+        let facts = std::mem::replace(&mut self.facts, next);
         let batch = Batch {
             producer: self.producer,
             facts,

@@ -8,6 +8,7 @@ pub mod checkin;
 pub mod command;
 pub mod error_chain;
 pub mod plist;
+mod plist_reader;
 mod plist_writer;
 pub mod push;
 pub mod request_types;

@@ -7,7 +7,7 @@
 use ::plist::{Dictionary, Value};
 use thiserror::Error;
 
-use super::plist_writer;
+use super::{plist_reader, plist_writer};
 
 /// The largest body that is read, in bytes: 4 MiB, four times the largest configuration profiles
 /// that are usual, and small enough to hold one per open request.
@@ -67,6 +67,9 @@ pub enum PlistError {
 pub fn decode(body: &[u8]) -> Result<Value, PlistError> {
     if body.len() > MAX_BODY {
         return Err(PlistError::TooLarge { bytes: body.len() });
+    }
+    if let Some(value) = plist_reader::read(body) {
+        return Ok(value);
     }
     refuse_other_formats(body)?;
     refuse_unsafe_markup(body)?;

@@ -139,6 +139,9 @@ pub(super) struct Entry {
     pub(super) moment: Moment,
 }
 
+/// The moments of one cycle: a push, a wake, two requests, a command, the session's end.
+const CYCLE: usize = 18;
+
 /// The kept moments of one channel.
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -153,6 +156,9 @@ impl Log {
     /// Enters a moment behind everything that is not later.
     pub(super) fn enter(&mut self, at: SimTime, moment: Moment) {
         let at = at.max(self.floor);
+        if self.entries.is_empty() {
+            self.entries.reserve_exact(CYCLE);
+        }
         let place = self.entries.partition_point(|entry| entry.at <= at);
         self.entries.insert(place, Entry { at, moment });
     }

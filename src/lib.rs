@@ -20,6 +20,8 @@ pub mod scenario;
 pub mod record;
 pub mod report;
 
+pub mod sim;
+
 #[cfg(feature = "net")]
 pub mod cli;
 #[cfg(feature = "net")]

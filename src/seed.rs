@@ -43,6 +43,8 @@ pub enum Purpose {
     Spread = 10,
     /// What differs between devices of one model: installed software, free space, battery.
     Traits = 11,
+    /// What the simulated network does to a request, a push or an order (`sim`).
+    Network = 100,
 }
 
 impl Seed {

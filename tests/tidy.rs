@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Which modules a top-level module may name, beside itself. A new name in this table is a change
 /// of the design.
-const MAY_NAME: [(&str, &[&str]); 17] = [
+const MAY_NAME: [(&str, &[&str]); 18] = [
     // Vocabulary.
     ("ids", &[]),
     ("time", &[]),
@@ -32,10 +32,27 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
             "apns", "device", "ids", "metric", "scenario", "seed", "time",
         ],
     ),
-    // Measurement: facts, never devices.
-    ("record", &["fact", "ids", "metric", "time"]),
+    // Measurement: facts, never devices; of a plan, what is counted.
+    ("record", &["fact", "ids", "metric", "plan", "time"]),
     ("report", &["fact", "ids", "metric", "record", "time"]),
     // Drivers.
+    (
+        "sim",
+        &[
+            "apns",
+            "device",
+            "fact",
+            "ids",
+            "plan",
+            "protocol",
+            "record",
+            "reference_server",
+            "scenario",
+            "seed",
+            "shard",
+            "time",
+        ],
+    ),
     (
         "engine",
         &[
@@ -72,6 +89,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
             "scenario",
             "seed",
             "shard",
+            "sim",
             "time",
         ],
     ),

@@ -5,7 +5,6 @@
 //! scenario says `serial`, is the order's lateness.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,9 +15,9 @@ use super::adapter::{Adapter, Enqueued};
 use super::clock::Clock;
 use super::scribe::Scribe;
 use crate::fact::FactKind;
-use crate::ids::{Channel, CommandUuid, Crowd, OrderIndex, RunId};
-use crate::plan::Plan;
-use crate::protocol::command::encode_command;
+use crate::ids::{CommandUuid, Crowd, OrderIndex, RunId};
+use crate::plan::{Lines, Plan};
+use crate::protocol::command::Template;
 use crate::time::SimTime;
 
 /// What ends the operator's work early.
@@ -56,69 +55,6 @@ pub(super) struct Operator {
     pub(super) run: RunId,
     pub(super) scribe: RefCell<Scribe>,
     pub(super) places: Arc<Semaphore>,
-}
-
-/// The command of one plan entry with a place for the CommandUUID.
-#[derive(Debug)]
-struct Template {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-/// Stands for the CommandUUID in a template; as long as one.
-const PLACEHOLDER: &str = "00000000-0000-0000-0000-00000000MDM0";
-
-impl Template {
-    fn new(command: &plist::Dictionary) -> Self {
-        let bytes = encode_command(PLACEHOLDER, command);
-        // The CommandUUID is a key of the root, so the first match from the end or the beginning
-        // may both be inside a payload: the key in front tells.
-        let needle = format!("<key>CommandUUID</key>\n\t<string>{PLACEHOLDER}");
-        let found = bytes
-            .windows(needle.len())
-            .position(|w| w == needle.as_bytes());
-        let at = found.map(|at| at + needle.len() - PLACEHOLDER.len());
-        Self {
-            bytes,
-            at: at.expect("encode_command writes the CommandUUID it is given"),
-        }
-    }
-
-    fn with(&self, uuid: &CommandUuid) -> Vec<u8> {
-        let mut bytes = self.bytes.clone();
-        bytes[self.at..self.at + PLACEHOLDER.len()].copy_from_slice(uuid.0.as_bytes());
-        bytes
-    }
-}
-
-/// Orders that wait for their device's previous one.
-#[derive(Debug, Default)]
-struct Lines(BTreeMap<Channel, VecDeque<OrderIndex>>);
-
-impl Lines {
-    /// Whether `order` may go now; if not, it stands in line.
-    fn enter(&mut self, channel: Channel, order: OrderIndex) -> bool {
-        let is_free = !self.0.contains_key(&channel);
-        let line = self.0.entry(channel).or_default();
-        if !is_free {
-            line.push_back(order);
-        }
-        is_free
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The one at the front has settled: who goes next.
-    fn leave(&mut self, channel: Channel) -> Option<OrderIndex> {
-        let line = self.0.get_mut(&channel)?;
-        let next = line.pop_front();
-        if next.is_none() {
-            self.0.remove(&channel);
-        }
-        next
-    }
 }
 
 impl Operator {
@@ -232,35 +168,5 @@ impl Operator {
     pub(super) async fn flush(&self) {
         let (to, batch) = self.scribe.borrow_mut().take();
         let _ = to.send(batch).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_template_takes_the_uuid_where_the_root_has_it_even_if_the_payload_has_the_placeholder() {
-        let mut command = plist::Dictionary::new();
-        command.insert("RequestType".into(), "Settings".into());
-        command.insert("Note".into(), PLACEHOLDER.into());
-        let uuid = CommandUuid::of_order(RunId([3; 16]), OrderIndex(7));
-        let body = Template::new(&command).with(&uuid);
-        let decoded = crate::protocol::command::Command::decode(&body).unwrap();
-        assert_eq!(decoded.uuid, Some(uuid));
-        assert_eq!(
-            decoded.command.get("Note").and_then(|n| n.as_string()),
-            Some(PLACEHOLDER)
-        );
-    }
-
-    #[test]
-    fn orders_in_line_go_one_by_one() {
-        let (mut lines, channel) = (Lines::default(), Channel::default());
-        assert!(lines.enter(channel, OrderIndex(0)));
-        assert!(!lines.enter(channel, OrderIndex(1)));
-        assert_eq!(lines.leave(channel), Some(OrderIndex(1)));
-        assert_eq!(lines.leave(channel), None);
-        assert!(lines.enter(channel, OrderIndex(2)));
     }
 }

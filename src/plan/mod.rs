@@ -15,10 +15,12 @@ use crate::scenario::commands::request_type;
 use crate::seed::{Purpose, Seed};
 
 mod hash;
+mod lines;
 mod orders;
 mod show;
 mod split;
 
+pub use lines::Lines;
 pub use show::Shown;
 pub use split::Part;
 

@@ -79,6 +79,41 @@ pub fn encode_command(uuid: &str, command: &Dictionary) -> Vec<u8> {
     plist::encode(&root)
 }
 
+/// A command that is ordered many times, with a place for the CommandUUID.
+#[derive(Clone, Debug)]
+pub struct Template {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+/// Stands for the CommandUUID in a template; as long as one.
+const PLACEHOLDER: &str = "00000000-0000-0000-0000-00000000MDM0";
+
+impl Template {
+    /// The command in `command`, which contains its RequestType.
+    pub fn new(command: &Dictionary) -> Self {
+        let bytes = encode_command(PLACEHOLDER, command);
+        // The CommandUUID is a key of the root, so the first match from the end or the beginning
+        // may both be inside a payload: the key in front tells.
+        let needle = format!("<key>CommandUUID</key>\n\t<string>{PLACEHOLDER}");
+        let found = bytes
+            .windows(needle.len())
+            .position(|w| w == needle.as_bytes());
+        let at = found.map(|at| at + needle.len() - PLACEHOLDER.len());
+        Self {
+            bytes,
+            at: at.expect("encode_command writes the CommandUUID it is given"),
+        }
+    }
+
+    /// The body of the order with this CommandUUID, which has the usual 36 characters.
+    pub fn with(&self, uuid: &CommandUuid) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        bytes[self.at..self.at + PLACEHOLDER.len()].copy_from_slice(uuid.0.as_bytes());
+        bytes
+    }
+}
+
 /// What `value` is, with its article.
 fn kind(value: &Value) -> &'static str {
     if value.as_array().is_some() {
@@ -145,5 +180,20 @@ mod tests {
             Command::decode(b"<html>"),
             Err(CommandError::Unreadable(PlistError::Html { .. }))
         ));
+    }
+
+    #[test]
+    fn a_template_takes_the_uuid_where_the_root_has_it_even_if_the_payload_has_the_placeholder() {
+        let mut command = Dictionary::new();
+        command.insert("RequestType".into(), "Settings".into());
+        command.insert("Note".into(), PLACEHOLDER.into());
+        let uuid = CommandUuid::of_order(crate::ids::RunId([3; 16]), crate::ids::OrderIndex(7));
+        let body = Template::new(&command).with(&uuid);
+        let decoded = Command::decode(&body).unwrap();
+        assert_eq!(decoded.uuid, Some(uuid));
+        assert_eq!(
+            decoded.command.get("Note").and_then(|n| n.as_string()),
+            Some(PLACEHOLDER)
+        );
     }
 }

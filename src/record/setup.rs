@@ -1,6 +1,7 @@
 //! What a ledger has to know before the run: whose commands it will count.
 
 use crate::ids::{Channel, CohortId, OrderBook};
+use crate::plan::{Order, Plan};
 
 /// What a ledger has to know before the run.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,61 @@ pub struct Setup {
     pub book: OrderBook,
     /// Who orders.
     pub orderer: Orderer,
+}
+
+impl Setup {
+    /// What a ledger has to know of a plan; `is_observer` when somebody else orders.
+    pub fn of_plan(plan: &Plan, book: OrderBook, is_observer: bool) -> Self {
+        let mut requests: Vec<String> = Vec::new();
+        let by_command: Vec<u16> = plan
+            .commands
+            .iter()
+            .map(|command| {
+                let known = requests
+                    .iter()
+                    .position(|name| *name == command.request_type);
+                let index = known.unwrap_or_else(|| {
+                    requests.push(command.request_type.clone());
+                    requests.len() - 1
+                });
+                index as u16
+            })
+            .collect();
+        let order = |order: &Order| {
+            let command = &plan.commands[usize::from(order.command)];
+            OrderInfo {
+                channel: order.channel,
+                cohort: plan.cohort_of(order.channel.device),
+                stage: command.stage,
+                request: by_command[usize::from(order.command)],
+                serial: command.serial,
+            }
+        };
+        let cohorts = plan.cohorts.iter();
+        let stages = plan.stages.iter();
+        Self {
+            cohorts: cohorts
+                .map(|cohort| CohortInfo {
+                    name: cohort.name.clone(),
+                    devices: cohort.count,
+                })
+                .collect(),
+            stages: stages
+                .map(|stage| StageInfo {
+                    name: stage.name.clone(),
+                    warm_up: stage.warm_up,
+                })
+                .collect(),
+            orders: plan.orders.iter().map(order).collect(),
+            requests,
+            book,
+            orderer: if is_observer {
+                Orderer::Elsewhere
+            } else {
+                Orderer::Operator
+            },
+        }
+    }
 }
 
 /// Who orders the commands.

@@ -91,6 +91,24 @@ impl Answer {
         }
     }
 
+    /// Why `id` did not get the command; `None` when it did.
+    pub fn command_error(&self, id: &str) -> Option<&str> {
+        let of_id = match self.channels.get(id) {
+            Some(Outcome::CommandError(error)) => Some(error.as_str()),
+            Some(Outcome::Fine | Outcome::PushError(_) | Outcome::PushResult(_)) | None => None,
+        };
+        self.command_error.as_deref().or(of_id)
+    }
+
+    /// How the push to `id` went: why it failed, if it did; `None` when nothing is known of it.
+    pub fn push_outcome(&self, id: &str) -> Option<Result<(), &str>> {
+        match self.channels.get(id)? {
+            Outcome::PushError(error) => Some(Err(error)),
+            Outcome::PushResult(_) => Some(Ok(())),
+            Outcome::CommandError(_) | Outcome::Fine => None,
+        }
+    }
+
     /// The body: JSON with the keys of NanoMDM's answer.
     pub fn json(&self) -> Vec<u8> {
         let mut root = Map::new();

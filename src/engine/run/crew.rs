@@ -29,7 +29,7 @@ use crate::ids::{CohortId, Crowd, DeviceId, OrderBook, RunId};
 use crate::plan::Plan;
 use crate::record::Ledger;
 use crate::record::account::Account;
-use crate::record::setup::{CohortInfo, OrderInfo, Orderer, Setup, StageInfo};
+use crate::record::setup::Setup;
 use crate::scenario::{Scenario, Target};
 use crate::shard::Share;
 use crate::time::SimTime;
@@ -65,7 +65,7 @@ impl Crew {
         let count = settings.workers.unwrap_or(one_less).max(1);
         let book = OrderBook::new(prepared.run, plan.orders.len() as u32);
         let is_observer = matches!(scenario.target, Target::Observe(_));
-        let ledger = Ledger::new(setup(&plan, book.clone(), is_observer));
+        let ledger = Ledger::new(Setup::of_plan(&plan, book.clone(), is_observer));
         let (to_recorder, batches) = mpsc::channel(BATCHES_MAX);
         let serial = plan.commands.iter().any(|command| command.serial);
         let (settled, settlements) = mpsc::channel(SETTLED_MAX);
@@ -414,57 +414,5 @@ impl Hiring<'_> {
         let mine = events.filter(|event| Share::owner(share.of, event.device) == share.index);
         mine.map(|event| (self.plan.real(event.at), event.device, event.change))
             .collect()
-    }
-}
-
-fn setup(plan: &Plan, book: OrderBook, is_observer: bool) -> Setup {
-    let mut requests: Vec<String> = Vec::new();
-    let by_command: Vec<u16> = plan
-        .commands
-        .iter()
-        .map(|command| {
-            let known = requests
-                .iter()
-                .position(|name| *name == command.request_type);
-            let index = known.unwrap_or_else(|| {
-                requests.push(command.request_type.clone());
-                requests.len() - 1
-            });
-            index as u16
-        })
-        .collect();
-    let order = |order: &crate::plan::Order| {
-        let command = &plan.commands[usize::from(order.command)];
-        OrderInfo {
-            channel: order.channel,
-            cohort: plan.cohort_of(order.channel.device),
-            stage: command.stage,
-            request: by_command[usize::from(order.command)],
-            serial: command.serial,
-        }
-    };
-    let cohorts = plan.cohorts.iter();
-    let stages = plan.stages.iter();
-    Setup {
-        cohorts: cohorts
-            .map(|cohort| CohortInfo {
-                name: cohort.name.clone(),
-                devices: cohort.count,
-            })
-            .collect(),
-        stages: stages
-            .map(|stage| StageInfo {
-                name: stage.name.clone(),
-                warm_up: stage.warm_up,
-            })
-            .collect(),
-        orders: plan.orders.iter().map(order).collect(),
-        requests,
-        book,
-        orderer: if is_observer {
-            Orderer::Elsewhere
-        } else {
-            Orderer::Operator
-        },
     }
 }

@@ -1,0 +1,168 @@
+//! Devices' requests: sent, answered by the server, and read, or lost on the way.
+
+use super::World;
+use super::agenda::Event;
+use super::network::Ending;
+use crate::device::contract::{Answer, Output, Reply, Request};
+use crate::fact::{Broken, Said, Stamps};
+use crate::ids::{Channel, RequestId};
+use crate::reference_server::Identity;
+use crate::time::SimTime;
+
+/// A channel's connection and the request on it.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    is_open: bool,
+    waiting: Option<Waiting>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    id: RequestId,
+    stamps: Stamps,
+}
+
+/// A request on its way to the server, and what becomes of its answer.
+#[derive(Debug)]
+pub(super) struct Letter {
+    request: Request,
+    stamps: Stamps,
+    back: std::time::Duration,
+    is_cut: bool,
+}
+
+impl World {
+    /// Carries out what the devices want.
+    pub(super) fn carry_out(&mut self) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        outputs.extend(self.shard.drain());
+        for output in outputs.drain(..) {
+            match output {
+                Output::Send(request) => self.send(request),
+                Output::Close(channel) => self.close(channel),
+                Output::Note(fact) => self.note(fact),
+            }
+        }
+        self.outputs = outputs;
+    }
+
+    fn send(&mut self, request: Request) {
+        let (channel, id) = (request.channel, request.id);
+        let line = self.lines.entry(channel).or_default();
+        let fate = self.network.fate(&request, line.is_open);
+        let stamps = Stamps {
+            asked: request.asked,
+            permitted: request.asked,
+            connected: fate.connected,
+            sent: fate.sent,
+            ..Stamps::default()
+        };
+        let before = line.waiting.replace(Waiting { id, stamps });
+        assert!(
+            before.is_none(),
+            "{channel} has two requests in flight at {}",
+            self.now
+        );
+        match fate.ending {
+            Ending::Arrives { at, back, is_cut } => {
+                let letter = Letter {
+                    request,
+                    stamps,
+                    back,
+                    is_cut,
+                };
+                self.agenda.add(at, Event::Asked(letter.into()));
+            }
+            Ending::Fails { at, why } => self.answer(channel, id, stamps, at, Err(why)),
+        }
+    }
+
+    /// The server has a device's request.
+    pub(super) fn serve(&mut self, letter: Letter) {
+        let Letter {
+            request,
+            stamps,
+            back,
+            is_cut,
+        } = letter;
+        let identity = Some(identity(request.channel));
+        let reply = match request.said {
+            Said::Authenticate | Said::TokenUpdate | Said::CheckOut => {
+                self.server.check_in(self.now, identity, &request.body)
+            }
+            Said::Idle | Said::Result { .. } => {
+                self.server.connect(self.now, identity, &request.body)
+            }
+        };
+        let read = self.now + back;
+        let deadline = stamps.asked + self.network.timeout();
+        let (read, answer) = if read > deadline {
+            (deadline.max(self.now), Err(Broken::TimedOut))
+        } else if is_cut {
+            let why = "the connection was reset before the answer was whole";
+            (read, Err(Broken::Cut(why.to_owned())))
+        } else {
+            let (status, body) = (reply.status, reply.body);
+            (read, Ok(Answer { status, body }))
+        };
+        self.answer(request.channel, request.id, stamps, read, answer);
+    }
+
+    fn answer(
+        &mut self,
+        channel: Channel,
+        id: RequestId,
+        stamps: Stamps,
+        read: SimTime,
+        answer: Result<Answer, Broken>,
+    ) {
+        let stamps = Stamps {
+            first_byte: answer.is_ok().then_some(read),
+            read,
+            ..stamps
+        };
+        let reply = Reply { stamps, answer };
+        self.agenda
+            .add(read, Event::Answered(channel, id, reply.into()));
+    }
+
+    /// A device has its answer; one that it does not wait for any more is dropped.
+    pub(super) fn answered(&mut self, channel: Channel, id: RequestId, reply: Reply) {
+        let Some(line) = self.lines.get_mut(&channel) else {
+            return;
+        };
+        if line.waiting.is_none_or(|waiting| waiting.id != id) {
+            return;
+        }
+        line.waiting = None;
+        line.is_open = reply.answer.is_ok();
+        self.shard.reply(self.now, channel, id, reply);
+    }
+
+    /// As a courier: what was under way on the connection is lost at once.
+    fn close(&mut self, channel: Channel) {
+        let Some(line) = self.lines.get_mut(&channel) else {
+            return;
+        };
+        line.is_open = false;
+        let Some(Waiting { id, stamps }) = line.waiting else {
+            self.lines.remove(&channel);
+            return;
+        };
+        let so_far = |at: Option<SimTime>| at.filter(|at| *at <= self.now);
+        let stamps = Stamps {
+            connected: so_far(stamps.connected),
+            sent: so_far(stamps.sent),
+            ..stamps
+        };
+        let why = Broken::Cut("the device closed the connection".to_owned());
+        self.answer(channel, id, stamps, self.now, Err(why));
+    }
+}
+
+/// Who a channel's device is to the server: users share the certificate of their device.
+fn identity(channel: Channel) -> Identity {
+    let mut identity = [0; 32];
+    identity[..4].copy_from_slice(&channel.device.0.to_be_bytes());
+    Identity(identity)
+}

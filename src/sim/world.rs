@@ -1,0 +1,447 @@
+//! Everything that plays a part in a run, behind one virtual clock.
+//!
+//! [`World::step`] makes the next thing happen and gives back what was observed. The story is that of
+//! a run: enrol, time zero, order, drain.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::agenda::{Agenda, Event};
+use super::courier::Line;
+use super::drain::Patience;
+use super::network::{Conditions, Network};
+use super::operator::Operator;
+use crate::apns::admission::{Admission, Storage};
+use crate::device::contract::{Change, Output};
+use crate::device::environment::Environment;
+use crate::fact::{Fact, FactKind};
+use crate::ids::{Channel, Crowd, CrowdId, DeviceId, OrderBook, RunId};
+use crate::plan::Plan;
+use crate::record::account::Account;
+use crate::record::setup::Setup;
+use crate::record::{Ledger, Progress};
+use crate::reference_server::{self, Server};
+use crate::scenario::{Scenario, Target};
+use crate::seed::Seed;
+use crate::shard::{Shard, Share};
+use crate::time::{RunEpoch, SimTime, WallTime};
+
+/// What a world is made of besides the scenario and its plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How long open orders are waited for after the last one was ordered.
+    pub drain: Duration,
+    /// Whether the drain goes on while orders are open, even if no device has anything planned.
+    pub waits_for_all: bool,
+    /// How good the network is.
+    pub conditions: Conditions,
+    /// How the reference server is set.
+    pub server: reference_server::Settings,
+    /// The wall time at the beginning.
+    pub epoch: RunEpoch,
+}
+
+/// Monday, 5 January 2026, 06:00 UTC.
+const BEGINNING: RunEpoch = RunEpoch(WallTime::from_unix_micros(1_767_592_800_000_000));
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            drain: Duration::from_secs(60),
+            waits_for_all: false,
+            conditions: Conditions::default(),
+            server: reference_server::Settings::default(),
+            epoch: BEGINNING,
+        }
+    }
+}
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Enrolling,
+    /// Enrolment is over; time zero comes in a moment.
+    Starting,
+    Ordering,
+    Draining {
+        end: SimTime,
+    },
+    Over,
+}
+
+/// How a rehearsal ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The ledger's account.
+    pub account: Account,
+    /// Whether more devices failed to enrol than the scenario allows.
+    pub enrollment_failed: bool,
+    /// How many events there were.
+    pub events: u64,
+}
+
+/// A run on virtual time.
+#[derive(Debug)]
+pub struct World {
+    pub(super) plan: Arc<Plan>,
+    pub(super) env: Arc<Environment>,
+    pub(super) run: RunId,
+    pub(super) topic: Arc<str>,
+    pub(super) now: SimTime,
+    pub(super) zero: SimTime,
+    pub(super) step: Step,
+    pub(super) agenda: Agenda,
+    pub(super) shard: Shard,
+    /// What the devices want, between two uses.
+    pub(super) outputs: Vec<Output>,
+    pub(super) server: Server,
+    pub(super) admission: Admission,
+    pub(super) network: Network,
+    pub(super) operator: Operator,
+    /// Connections of devices in a session.
+    pub(super) lines: HashMap<Channel, Line>,
+    pub(super) pushes_sent: u64,
+    pub(super) pushes_arrived: u64,
+    pub(super) changes_done: usize,
+    pub(super) ledger: Ledger,
+    pub(super) patience: Patience,
+    pub(super) drain_longest: Duration,
+    pub(super) waits_for_all: bool,
+    is_observer: bool,
+    max_failed: f64,
+    /// Devices that enrolled, and that gave up.
+    enrolled: u32,
+    failed: u32,
+    /// What this step has observed; the first so many are in the ledger.
+    facts: Vec<Fact>,
+    recorded: usize,
+    advanced: SimTime,
+    grain: Duration,
+    interval_from: SimTime,
+    events: u64,
+}
+
+/// How long after the last enrolment orders begin.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// How long after the devices' own deadline and one more request's timeout enrolment is waited for.
+const ENROLLMENT_GRACE: Duration = Duration::from_secs(1);
+
+/// How often the ledger settles accounts.
+const ADVANCE_EVERY: Duration = Duration::from_secs(1);
+
+/// How many intervals a report has at most, about.
+const INTERVALS: u32 = 2_000;
+
+impl World {
+    /// A world in which nothing has happened yet.
+    pub fn new(scenario: &Scenario, plan: Arc<Plan>, settings: Settings) -> Self {
+        let (run, book) = names(&plan);
+        let is_observer = matches!(scenario.target, Target::Observe(_));
+        let env = Arc::new(environment(scenario, &plan, &settings, book.clone()));
+        let topic = Arc::clone(&env.topic);
+        let storage = Storage {
+            without_expiration: scenario.apns.store_without_expiration,
+            time_scale: env.time_scale,
+        };
+        let crowd = env.crowd.clone();
+        let admission = Admission::new(
+            crowd,
+            Arc::clone(&topic),
+            env.epoch,
+            plan.devices(),
+            storage,
+        );
+        let give_up = env.enroll_until + settings.conditions.timeout + ENROLLMENT_GRACE;
+        let mut agenda = Agenda::default();
+        agenda.add(give_up, Event::GiveUpEnrolling);
+        Self {
+            shard: crowd_of(scenario, &plan, &env),
+            operator: Operator::new(&plan, scenario.operator.in_flight),
+            network: Network::new(plan.seed, settings.conditions),
+            ledger: Ledger::new(Setup::of_plan(&plan, book, is_observer)),
+            server: Server::new(settings.server),
+            grain: grain(plan.length() + settings.drain),
+            drain_longest: settings.drain,
+            waits_for_all: settings.waits_for_all,
+            max_failed: scenario.enrollment.max_failed,
+            now: SimTime::ZERO,
+            zero: SimTime::NEVER,
+            step: Step::Enrolling,
+            outputs: Vec::new(),
+            lines: HashMap::new(),
+            pushes_sent: 0,
+            pushes_arrived: 0,
+            changes_done: 0,
+            patience: Patience::default(),
+            enrolled: 0,
+            failed: 0,
+            facts: Vec::new(),
+            recorded: 0,
+            advanced: SimTime::ZERO,
+            interval_from: SimTime::ZERO,
+            events: 0,
+            plan,
+            env,
+            run,
+            topic,
+            admission,
+            agenda,
+            is_observer,
+        }
+    }
+
+    /// Makes the next thing happen and gives back what was observed; `None` once the run is over.
+    pub fn step(&mut self) -> Option<&[Fact]> {
+        self.facts.clear();
+        self.recorded = 0;
+        if self.step == Step::Over {
+            return None;
+        }
+        let agenda = self.agenda.next();
+        let server = self.server.deadline().unwrap_or(SimTime::NEVER);
+        let next = agenda.min(server).min(self.shard.deadline());
+        self.pass_time(next);
+        self.events += 1;
+        if agenda <= self.now {
+            if let Some(event) = self.agenda.take() {
+                self.happen(event);
+            }
+        } else if server <= self.now {
+            for push in self.server.tick(self.now) {
+                self.send_push(push, None);
+            }
+        } else {
+            self.shard.tick(self.now, 1);
+        }
+        self.settle();
+        Some(&self.facts)
+    }
+
+    /// Runs to the end.
+    pub fn run(mut self) -> Finished {
+        while self.step().is_some() {}
+        self.finish()
+    }
+
+    /// Closes the books as of now.
+    ///
+    /// # Panics
+    ///
+    /// When the phases of a command, or the orders of a cohort, do not add up.
+    pub fn finish(mut self) -> Finished {
+        let _ = self.ledger.interval_since_last(self.now);
+        let is_short = self.is_short_of_devices();
+        Finished {
+            account: self.ledger.finish(self.now),
+            enrollment_failed: self.zero == SimTime::NEVER && is_short,
+            events: self.events,
+        }
+    }
+
+    /// From now on nothing goes wrong: no faults, no more timeline, every device awake and online as
+    /// far as its own life lets it. Gives back what was observed.
+    pub fn heal(&mut self) -> &[Fact] {
+        self.facts.clear();
+        self.recorded = 0;
+        self.network.heal();
+        self.changes_done = self.plan.timeline.len();
+        for device in (0..self.plan.devices()).map(DeviceId) {
+            for change in [Change::Wake, Change::ComeOnline] {
+                self.shard.change(self.now, device, change);
+            }
+        }
+        self.settle();
+        &self.facts
+    }
+
+    /// The virtual time.
+    pub const fn now(&self) -> SimTime {
+        self.now
+    }
+
+    /// How many events there were.
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Whether every order has been taken up.
+    pub const fn is_draining(&self) -> bool {
+        matches!(self.step, Step::Draining { .. })
+    }
+
+    /// How far the run is.
+    pub fn progress(&self) -> Progress {
+        self.ledger.progress()
+    }
+
+    /// Which order a CommandUUID belongs to.
+    pub fn book(&self) -> &OrderBook {
+        &self.env.orders
+    }
+
+    // ---- within --------------------------------------------------------------------------
+
+    /// Notes something observed now.
+    pub(super) fn note(&mut self, kind: FactKind) {
+        self.facts.push(Fact { at: self.now, kind });
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::GiveUpEnrolling => {
+                if self.step == Step::Enrolling {
+                    self.end_enrolment();
+                }
+            }
+            Event::TimeZero => self.begin_life(),
+            Event::OrderDue => self.take_up(),
+            Event::ChangeDue => self.change(),
+            Event::Observed => self.drain(),
+            Event::Look => self.look(),
+            Event::DrainOver => self.step = Step::Over,
+            Event::Enqueue(order) => self.enqueue(order),
+            Event::Enqueued(order, answer) => self.enqueued(order, &answer),
+            Event::EnqueueLost(order) => self.enqueue_lost(order),
+            Event::Asked(letter) => self.serve(*letter),
+            Event::Answered(channel, id, reply) => self.answered(channel, id, *reply),
+            Event::Pushed(flight) => self.admit(*flight),
+            Event::PushAnswered(answer) => self.push_answered(*answer),
+        }
+    }
+
+    /// Carries out and records everything that the event led to.
+    fn settle(&mut self) {
+        loop {
+            self.carry_out();
+            if self.recorded == self.facts.len() {
+                break;
+            }
+            while let Some(fact) = self.facts.get(self.recorded) {
+                self.recorded += 1;
+                self.ledger.record(fact);
+                self.enrolled += u32::from(matches!(fact.kind, FactKind::Enrolled { .. }));
+                self.failed += u32::from(matches!(fact.kind, FactKind::EnrollmentFailed { .. }));
+            }
+            for order in self.ledger.take_settled() {
+                self.settled(order);
+            }
+        }
+        if self.step == Step::Enrolling && self.enrolled + self.failed >= self.plan.devices() {
+            self.end_enrolment();
+        }
+    }
+
+    /// Lets the clock go on to `next`, and the ledger's clocks with it.
+    fn pass_time(&mut self, next: SimTime) {
+        self.now = self.now.max(next);
+        while self.now >= self.interval_from + self.grain {
+            self.interval_from += self.grain;
+            let _ = self.ledger.interval_since_last(self.interval_from);
+        }
+        if self.now >= self.advanced + ADVANCE_EVERY {
+            self.advanced = self.now;
+            self.ledger.advance(self.now);
+        }
+    }
+
+    fn end_enrolment(&mut self) {
+        if self.is_short_of_devices() {
+            self.step = Step::Over;
+            return;
+        }
+        self.step = Step::Starting;
+        self.agenda.add(self.now + BREATH, Event::TimeZero);
+    }
+
+    fn is_short_of_devices(&self) -> bool {
+        let devices = self.plan.devices();
+        f64::from(devices - self.enrolled) > self.max_failed * f64::from(devices)
+    }
+
+    fn begin_life(&mut self) {
+        self.zero = self.now;
+        self.step = Step::Ordering;
+        self.note(FactKind::TimeZero);
+        self.shard.begin(self.now);
+        self.plan_change();
+        match self.next_due() {
+            Some(due) => self.agenda.add(due, Event::OrderDue),
+            None if self.is_observer => {
+                let end = self.zero + self.plan.length();
+                self.agenda.add(end, Event::Observed);
+            }
+            None => self.drain(),
+        }
+    }
+
+    fn plan_change(&mut self) {
+        if let Some(event) = self.plan.timeline.get(self.changes_done) {
+            self.agenda.add(self.zero + event.at, Event::ChangeDue);
+        }
+    }
+
+    /// The timeline's next change happens.
+    fn change(&mut self) {
+        if let Some(event) = self.plan.timeline.get(self.changes_done) {
+            self.changes_done += 1;
+            self.shard.change(self.now, event.device, event.change);
+            self.plan_change();
+        }
+    }
+}
+
+/// The run's own names: they depend on the seed alone.
+fn names(plan: &Plan) -> (RunId, OrderBook) {
+    let mut run = *b"mdmstorm-virtual";
+    run[8..].copy_from_slice(&plan.seed.0.to_be_bytes());
+    let run = RunId(run);
+    let orders = u32::try_from(plan.orders.len()).expect("a plan has at most 20 million orders");
+    (run, OrderBook::new(run, orders))
+}
+
+fn crowd(seed: Seed) -> Crowd {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.0.to_be_bytes());
+    Crowd {
+        id: CrowdId(*b"virt"),
+        key,
+    }
+}
+
+/// What all devices share. Nothing is scaled: virtual time costs nothing.
+fn environment(
+    scenario: &Scenario,
+    plan: &Plan,
+    settings: &Settings,
+    orders: OrderBook,
+) -> Environment {
+    let cohorts = plan.cohorts.iter();
+    Environment {
+        seed: plan.seed,
+        crowd: crowd(plan.seed),
+        topic: "com.apple.mgmt.rehearsal".into(),
+        time_scale: 1.0,
+        epoch: settings.epoch,
+        orders,
+        cohorts: cohorts.map(|cohort| Arc::clone(&cohort.traits)).collect(),
+        enroll_until: SimTime::ZERO + scenario.enrollment.within,
+    }
+}
+
+/// One shard that owns all devices, which enrol at the scenario's rate.
+fn crowd_of(scenario: &Scenario, plan: &Plan, env: &Arc<Environment>) -> Shard {
+    let mut shard = Shard::new(Arc::clone(env), Share { index: 0, of: 1 });
+    shard.reserve(plan.devices() as usize);
+    for device in 0..plan.devices() {
+        let after = Duration::from_secs_f64(f64::from(device) / scenario.enrollment.rate);
+        shard.add(plan.cohort_of(DeviceId(device)), SimTime::ZERO + after);
+    }
+    shard
+}
+
+/// How long an interval of the report is: whole seconds, at least one.
+fn grain(length: Duration) -> Duration {
+    Duration::from_secs((length / INTERVALS).as_secs() + 1)
+}

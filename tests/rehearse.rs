@@ -103,7 +103,12 @@ fn every_scenario_is_rehearsed_the_same_each_time() {
         let tally = finished.account.tally(|_, _| true);
         assert_eq!(tally.pending, 0, "{}: {tally:?}", path.display());
         assert!(!finished.enrollment_failed, "{}", path.display());
-        println!("{}: {} facts, {} events, {tally:?}", path.display(), once.len(), finished.events);
+        println!(
+            "{}: {} facts, {} events, {tally:?}",
+            path.display(),
+            once.len(),
+            finished.events
+        );
         rehearsed += 1;
     }
     assert!(rehearsed >= 4);

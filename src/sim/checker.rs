@@ -115,13 +115,19 @@ impl Checker {
         ];
         for (what, booked, seen) in pairs {
             if booked != seen as u64 {
-                return Err(format!("{booked} orders are booked as {what}, {seen} were seen"));
+                return Err(format!(
+                    "{booked} orders are booked as {what}, {seen} were seen"
+                ));
             }
         }
         Ok(())
     }
 }
 
-fn once<T: Ord>(seen: &mut BTreeSet<T>, it: T, what: impl FnOnce() -> String) -> Result<(), String> {
+fn once<T: Ord>(
+    seen: &mut BTreeSet<T>,
+    it: T,
+    what: impl FnOnce() -> String,
+) -> Result<(), String> {
     if seen.insert(it) { Ok(()) } else { Err(what()) }
 }

@@ -11,6 +11,9 @@ use crate::time::SimTime;
 /// How often it is looked whether an order is open.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// The same when the drain may take days.
+const LOOK_EVERY_WHEN_PATIENT: Duration = Duration::from_secs(60);
+
 /// How far apart two looks at the devices' plans must be, so that what was on its way between them is
 /// seen.
 const LOOKS_APART: Duration = Duration::from_secs(1);
@@ -29,7 +32,16 @@ impl World {
         let end = self.now + self.drain_longest;
         self.step = Step::Draining { end };
         self.agenda.add(end, Event::DrainOver);
-        self.agenda.add(self.now + LOOK_EVERY, Event::Look);
+        self.look_later();
+    }
+
+    fn look_later(&mut self) {
+        let every = if self.waits_for_all {
+            LOOK_EVERY_WHEN_PATIENT
+        } else {
+            LOOK_EVERY
+        };
+        self.agenda.add(self.now + every, Event::Look);
     }
 
     /// Ends the drain when no order is open, or when no device with an open order has anything planned
@@ -41,7 +53,7 @@ impl World {
         if self.is_in_vain(end) {
             self.step = Step::Over;
         } else {
-            self.agenda.add(self.now + LOOK_EVERY, Event::Look);
+            self.look_later();
         }
     }
 

@@ -57,11 +57,12 @@ fn shown(key: &str, value: &Value, book: &OrderBook) -> String {
                 .collect();
             format!("{key}({})", inner.join(", "))
         }
-        Value::String(text) if key == "uuid" => match book.order(&CommandUuid(text.as_str().into()))
-        {
-            Some(order) => format!("order {}", order.0),
-            None => format!("command {text}"),
-        },
+        Value::String(text) if key == "uuid" => {
+            match book.order(&CommandUuid(text.as_str().into())) {
+                Some(order) => format!("order {}", order.0),
+                None => format!("command {text}"),
+            }
+        }
         Value::String(text) => format!("{key} {text}"),
         Value::Number(number) if TIMES.contains(&key) => {
             let at = SimTime::from_micros(number.as_u64().unwrap_or_default());

@@ -32,7 +32,8 @@ use crate::time::{RunEpoch, SimTime, WallTime};
 pub struct Settings {
     /// How long open orders are waited for after the last one was ordered.
     pub drain: Duration,
-    /// Whether the drain goes on while orders are open, even if no device has anything planned.
+    /// Whether the drain goes on while orders are open, even if no device has anything planned: the
+    /// server may push again.
     pub waits_for_all: bool,
     /// How good the network is.
     pub conditions: Conditions,
@@ -269,6 +270,14 @@ impl World {
     /// Whether every order has been taken up.
     pub const fn is_draining(&self) -> bool {
         matches!(self.step, Step::Draining { .. })
+    }
+
+    /// How many commands the server has without a final result.
+    pub fn open_at_server(&self) -> usize {
+        let devices = (0..self.plan.devices()).map(DeviceId);
+        devices
+            .map(|device| self.server.open_commands(&self.env.crowd.udid(device)))
+            .sum()
     }
 
     /// How far the run is.

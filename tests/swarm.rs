@@ -1,0 +1,266 @@
+//! A swarm: per seed a random scenario on a random network, with some kinds of trouble left out, run
+//! under the checkers; then everything is healed, and every order must come to its end.
+//!
+//! To add a kind of trouble, add a line to [`LIFE`] (what a cohort is like), [`EVENTS`] (what its
+//! timeline does) or [`FAULTS`] (what the network does). `MDMSTORM_SWARM_SEEDS` says how many seeds.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mdmstorm::fact::{Fact, FactKind};
+use mdmstorm::ids::{Channel, OrderIndex};
+use mdmstorm::plan::Plan;
+use mdmstorm::record::account::Account;
+use mdmstorm::scenario::Scenario;
+use mdmstorm::scenario::commands::build;
+use mdmstorm::seed::{Draw, Purpose, Seed};
+use mdmstorm::sim::checker::Checker;
+use mdmstorm::sim::network::{Conditions, Faults};
+use mdmstorm::sim::{Settings, World};
+use mdmstorm::time::SimTime;
+
+/// Seeds when nobody says how many.
+const SEEDS: u64 = 30;
+
+/// How long trouble lasts after the last order, and how long everything has to settle once healed.
+const TROUBLE: Duration = Duration::from_secs(3_600);
+const HEALING: Duration = Duration::from_secs(3 * 24 * 3_600);
+
+/// What a cohort may be like: lines of its table, each there in half of the scenarios and cohorts.
+const LIFE: [&str; 8] = [
+    r#"sleep = { asleep = "1m..20m", awake = "10s..5m", share-asleep = 0.5 }"#,
+    r#"link = { offline = "5s..10m", online = "10s..20m", share-offline = 0.2 }"#,
+    r#"not-now = { requests = ["ProfileList"], probability = 0.6, for = "5s..10m" }"#,
+    r#"push-latency = "0s..30s""#,
+    r#"stored-push-delay = "0s..1m""#,
+    r#"wake-delay = "0s..20s""#,
+    r#"reply = { usual = "0s..2m" }"#,
+    r#"back-off = { initial = "1s", max = "10m" }"#,
+];
+
+/// What a timeline may do.
+const EVENTS: [&str; 4] = ["sleep", "wake", "go-offline", "come-online"];
+
+/// What may be ordered.
+const REQUESTS: [&str; 5] = [
+    "DeviceInformation",
+    "SecurityInfo",
+    "ProfileList",
+    "InstalledApplicationList",
+    "CertificateList",
+];
+
+/// A kind of trouble with the network, and how much of it at most.
+type Fault = (fn(&mut Faults) -> &mut f64, f64);
+
+const FAULTS: [Fault; 6] = [
+    (|faults| &mut faults.cut_before, 0.2),
+    (|faults| &mut faults.cut_after, 0.2),
+    (|faults| &mut faults.lost, 0.2),
+    (|faults| &mut faults.push_failed, 0.5),
+    (|faults| &mut faults.order_cut_before, 0.2),
+    (|faults| &mut faults.order_cut_after, 0.2),
+];
+
+/// One seed's scenario and network.
+#[derive(Debug)]
+struct Case {
+    scenario: String,
+    faults: Faults,
+}
+
+/// The die of a swarm: a purpose whose subject no scenario uses.
+fn die(seed: u64, event: u64) -> Draw {
+    Seed(seed).draw(Purpose::Traits, u64::MAX, event, 0)
+}
+
+fn one_of<T: Copy>(die: &mut Draw, of: &[T]) -> T {
+    of[die.below(of.len() as u64) as usize]
+}
+
+impl Case {
+    fn of(seed: u64) -> Self {
+        let mut text = format!(
+            "name = \"swarm\"\nseed = {seed}\n\n[target.embedded]\n\n[enrollment]\nwithin = \"2h\"\n"
+        );
+        let cohorts = 1 + die(seed, 0).below(3);
+        // A swarm leaves some kinds of trouble out altogether, so that others show.
+        let mut leave = die(seed, 1);
+        let kinds: Vec<_> = LIFE.iter().filter(|_| leave.chance(0.6)).collect();
+        for cohort in 0..cohorts {
+            let mut die = die(seed, 10 + cohort);
+            let count = 1 + die.below(20);
+            let preset = one_of(&mut die, &["always-on", "macbook", "iphone"]);
+            let _ = write!(
+                text,
+                "\n[[cohorts]]\nname = \"c{cohort}\"\ncount = {count}\npreset = \"{preset}\"\n"
+            );
+            for line in kinds.iter().filter(|_| die.chance(0.5)) {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+        for stage in 0..1 + die(seed, 2).below(2) {
+            let mut die = die(seed, 20 + stage);
+            let minutes = 1 + die.below(60);
+            let _ = write!(
+                text,
+                "\n[[stages]]\nname = \"s{stage}\"\nduration = \"{minutes}m\"\ncommands = [\n"
+            );
+            for _ in 0..1 + die.below(4) {
+                let request = one_of(&mut die, &REQUESTS);
+                let (to, each) = (die.below(cohorts), 1 + die.below(4));
+                let (serial, arrival) = (die.chance(0.3), one_of(&mut die, &["even", "poisson"]));
+                let _ = writeln!(
+                    text,
+                    "  {{ request = \"{request}\", to = \"c{to}\", each = {each}, serial = {serial}, \
+                     arrival = \"{arrival}\" }},"
+                );
+            }
+            text.push_str("]\n");
+        }
+        let mut die_of_events = die(seed, 3);
+        for _ in 0..die_of_events.below(6) {
+            let (minute, spread) = (die_of_events.below(90), die_of_events.below(120));
+            let (what, to) = (
+                one_of(&mut die_of_events, &EVENTS),
+                die_of_events.below(cohorts),
+            );
+            let _ = write!(
+                text,
+                "\n[[timeline]]\nat = \"{minute}m\"\nto = \"c{to}\"\ndo = \"{what}\"\n\
+                 spread = \"0s..{}s\"\n",
+                spread + 1
+            );
+        }
+        let (mut faults, mut die) = (Faults::default(), die(seed, 4));
+        for (fault, most) in FAULTS {
+            let amount = die.unit() * most;
+            if die.chance(0.5) {
+                *fault(&mut faults) = amount;
+            }
+        }
+        Self {
+            scenario: text,
+            faults,
+        }
+    }
+
+    fn world(&self) -> Result<World, String> {
+        let scenario = Scenario::parse(&self.scenario, "swarm.toml").map_err(|e| e.to_string())?;
+        let built = scenario.commands().map(|command| build(command, None));
+        let built: Result<Vec<_>, _> = built.collect();
+        let built = built.map_err(|error| error.to_string())?;
+        let plan = Arc::new(Plan::new(&scenario, built, scenario.seed));
+        let settings = Settings {
+            drain: TROUBLE + HEALING,
+            waits_for_all: true,
+            conditions: Conditions {
+                faults: self.faults,
+                ..Conditions::default()
+            },
+            ..Settings::default()
+        };
+        Ok(World::new(&scenario, plan, settings))
+    }
+
+    /// Runs, heals, and runs to the end.
+    fn run(&self) -> Result<(), String> {
+        let mut world = self.world()?;
+        let mut eyes = Eyes::default();
+        let mut heal_at = SimTime::NEVER;
+        loop {
+            let Some(facts) = world.step() else { break };
+            eyes.look(facts)?;
+            if heal_at == SimTime::NEVER && world.is_draining() {
+                heal_at = world.now() + TROUBLE;
+            }
+            if world.is_draining() && world.now() >= heal_at && !eyes.healed {
+                eyes.healed = true;
+                eyes.look(world.heal())?;
+            }
+        }
+        let open_at_server = world.open_at_server();
+        let finished = world.finish();
+        if finished.enrollment_failed {
+            // Nothing was ordered, so there is nothing to settle.
+            return Ok(());
+        }
+        eyes.checker.close(&finished.account)?;
+        if open_at_server > 0 {
+            return Err(format!("the server still has {open_at_server} commands"));
+        }
+        for pending in &finished.account.pending {
+            // The server never had it, or it stands in line behind one that the server never had.
+            let in_line = !eyes.offered.contains(&pending.order)
+                && account_has(&finished.account, pending.channel, &eyes.unknown);
+            if !eyes.unknown.contains(&pending.order) && !in_line {
+                return Err(format!(
+                    "order {} is still open after everything was healed: {:?}, {}",
+                    pending.order.0, pending.cause, pending.evidence
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The checkers, and the orders of which nobody knows whether the server has them.
+#[derive(Default)]
+struct Eyes {
+    checker: Checker,
+    unknown: BTreeSet<OrderIndex>,
+    offered: BTreeSet<OrderIndex>,
+    healed: bool,
+}
+
+impl Eyes {
+    fn look(&mut self, facts: &[Fact]) -> Result<(), String> {
+        for fact in facts {
+            self.checker.look(fact)?;
+            if let FactKind::AcceptanceUnknown { order, .. } = fact.kind {
+                self.unknown.insert(order);
+            }
+            if let FactKind::Offered { order } = fact.kind {
+                self.offered.insert(order);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether one of these orders is pending on `channel`.
+fn account_has(account: &Account, channel: Channel, orders: &BTreeSet<OrderIndex>) -> bool {
+    let mut pending = account.pending.iter();
+    pending.any(|it| it.channel == channel && orders.contains(&it.order))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how `make swarm` says how many seeds"
+)]
+fn seeds() -> u64 {
+    std::env::var("MDMSTORM_SWARM_SEEDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(SEEDS)
+}
+
+#[test]
+fn whatever_happens_every_order_comes_to_its_end_once_everything_is_healed() {
+    let mut failed = Vec::new();
+    for seed in 0..seeds() {
+        let case = Case::of(seed);
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case.run()));
+        let why = match ended {
+            Ok(Ok(())) => continue,
+            Ok(Err(why)) => why,
+            Err(_) => "a machine panicked, as it said above".to_owned(),
+        };
+        println!("seed {seed}: {why}\n{:?}\n{}\n", case.faults, case.scenario);
+        failed.push(seed);
+    }
+    assert!(failed.is_empty(), "seeds {failed:?} failed, as said above");
+}

@@ -1,7 +1,7 @@
 # Every recipe works with a Rust toolchain alone; what is missing beyond that is skipped, and said.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench nanomdm golden
+.PHONY: help run test check lint bench nanomdm swarm golden
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -33,6 +33,9 @@ bench: ## run the benches; each prints its ratio to a floor measured in the same
 nanomdm: ## run the tests with MDMSTORM_NANOMDM, the path of NanoMDM's program
 	@test -n "$(MDMSTORM_NANOMDM)" || { echo "set MDMSTORM_NANOMDM to the path of nanomdm"; exit 2; }
 	MDMSTORM_NANOMDM="$(MDMSTORM_NANOMDM)" cargo test
+
+swarm: ## run 500 random scenarios on virtual time; `make test` runs 30
+	MDMSTORM_SWARM_SEEDS=500 cargo test --no-default-features --test swarm
 
 golden: ## accept what the golden tests print; a change of behaviour, so say why in CHANGELOG.md
 	INSTA_UPDATE=always cargo test

@@ -111,6 +111,7 @@ fn the_readme_names_every_caveat_and_every_command() {
     let caveats = [
         Caveat::TimeScaled(2.0),
         Caveat::TargetOnThisMachine { cpu_percent: None },
+        Caveat::VirtualTime,
         Caveat::Interrupted,
         Caveat::AssumedDefaults(1),
         Caveat::SmallSample(1),
@@ -127,6 +128,7 @@ fn the_readme_names_every_caveat_and_every_command() {
     }
     for command in [
         "run",
+        "rehearse",
         "check",
         "plan",
         "serve",

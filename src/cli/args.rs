@@ -27,6 +27,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run a scenario against its target and report what happened
     Run(RunArgs),
+    /// Play a scenario on virtual time, without any target, and report what to expect
+    Rehearse(RehearseArgs),
     /// Validate a scenario and the files it names
     Check(ScenarioArgs),
     /// Print what a run will do, and what it needs of this machine
@@ -93,6 +95,22 @@ pub(super) struct RunArgs {
     /// Allow a target outside loopback and private networks: this is a load generator
     #[arg(long)]
     pub(super) allow_public_target: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RehearseArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Write a results bundle into this folder [default: none is written]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Wait so long for open orders after the last one, times the scenario's time-scale: nothing else
+    /// is scaled on virtual time
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(super) drain: Duration,
+    /// Print no progress
+    #[arg(long, short)]
+    pub(super) quiet: bool,
 }
 
 /// Where keys and certificates are kept.

@@ -5,9 +5,11 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::print::{paint, say, warn};
+use crate::engine::bundle::Bundle;
 use crate::engine::clock::wall_now;
 use crate::engine::run::{Finished, Halt, Usage};
 use crate::plan::Plan;
+use crate::record::account::Account;
 use crate::report::caveat::Caveat;
 use crate::report::exit::Exit;
 use crate::report::text::Paint;
@@ -44,19 +46,48 @@ impl Told {
         }
     }
 
+    /// Of a rehearsal, which knows neither a machine nor its clock: the same each time.
+    pub(super) fn of_rehearsal(plan: &Plan, started: WallTime) -> Self {
+        Self {
+            started,
+            host: "virtual time".to_owned(),
+            ..Self::new(plan)
+        }
+    }
+
+    /// What a report takes from what was known before.
+    pub(super) fn facts(&self, scenario: &Scenario, plan: &Plan) -> RunFacts {
+        let left_default = scenario.left_default.iter().map(|assumed| Assumption {
+            key: assumed.key.to_owned(),
+            value: assumed.value.to_owned(),
+            grade: assumed.grade.letter().to_string(),
+        });
+        RunFacts {
+            scenario: plan.name.clone(),
+            seed: plan.seed.0,
+            plan_hash: plan.hash().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: self.host.clone(),
+            target: self.target.clone(),
+            started: self.started,
+            thresholds: scenario.thresholds.clone(),
+            assumptions: left_default.collect(),
+            ..RunFacts::default()
+        }
+    }
+
     pub(super) fn with_target(mut self, target: &str) -> Self {
         target.clone_into(&mut self.target);
         self
     }
 
     /// What is said before the first device.
-    pub(super) fn greeting(&self, out: &Path) -> String {
-        format!(
-            "{}\ntarget  {}\nresults {}",
-            self.summary,
-            self.target,
-            out.display()
-        )
+    pub(super) fn greeting(&self, out: Option<&Path>) -> String {
+        let mut text = format!("{}\ntarget  {}", self.summary, self.target);
+        if let Some(out) = out {
+            text += &format!("\nresults {}", out.display());
+        }
+        text
     }
 }
 
@@ -82,29 +113,66 @@ struct Manifest<'a> {
     lost: Option<&'a str>,
 }
 
+/// What the files of a bundle are made of, besides the report.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending<'a> {
+    pub(super) account: &'a Account,
+    pub(super) scenario: &'a Scenario,
+    pub(super) plan: &'a Plan,
+    pub(super) told: &'a Told,
+    /// Whether the run came to its own end.
+    pub(super) complete: bool,
+    pub(super) ended: WallTime,
+}
+
 /// Makes the report, completes the bundle, prints, and gives back the exit code.
 pub(super) fn finish(finished: Finished, scenario: &Scenario, plan: &Plan, told: &Told) -> u8 {
     let facts = run_facts(&finished, scenario, plan, told);
     let mut report = Report::new(&finished.account, &facts);
-    let mut bundle = finished.bundle;
-    let intervals = &finished.account.intervals;
-    bundle.file("scenario.toml", scenario.effective_toml().as_bytes());
-    bundle.file(
-        "histograms.hlog",
-        hlog::render(&finished.account).as_bytes(),
+    let ending = Ending {
+        account: &finished.account,
+        scenario,
+        plan,
+        told,
+        complete: finished.halted != Halt::Everything,
+        ended: wall_now(),
+    };
+    let lost = keep(finished.bundle, &mut report, ending);
+    say(&text::render(&report, paint()));
+    warn_of_loss(lost.as_deref());
+    tracing::info!(
+        exit = report.exit_code,
+        "{}",
+        text::render(&report, Paint::Plain)
     );
+    report.exit_code
+}
+
+/// Completes the bundle with the report in all its forms. What of it was lost, if anything.
+pub(super) fn keep(mut bundle: Bundle, report: &mut Report, ending: Ending<'_>) -> Option<String> {
+    let Ending {
+        account,
+        scenario,
+        plan,
+        told,
+        ..
+    } = ending;
+    bundle.file("scenario.toml", scenario.effective_toml().as_bytes());
+    bundle.file("histograms.hlog", hlog::render(account).as_bytes());
     // A loss known by now is in the forms of the report too.
-    count_loss(&mut report, bundle.failure());
-    bundle.file("report.html", html::render(&report, intervals).as_bytes());
-    bundle.file("junit.xml", junit::render(&report).as_bytes());
+    count_loss(report, bundle.failure());
+    bundle.file(
+        "report.html",
+        html::render(report, &account.intervals).as_bytes(),
+    );
+    bundle.file("junit.xml", junit::render(report).as_bytes());
     bundle.file("summary.json", report.json().as_bytes());
     let lost = bundle.failure().map(str::to_owned);
-    let complete = finished.halted != Halt::Everything && lost.is_none();
-    count_loss(&mut report, lost.as_deref());
+    count_loss(report, lost.as_deref());
     let manifest = Manifest {
         manifest_version: 1,
         events_version: 1,
-        complete,
+        complete: ending.complete && lost.is_none(),
         exit_code: report.exit_code,
         validity: report.validity.name(),
         mdmstorm: env!("CARGO_PKG_VERSION"),
@@ -114,23 +182,21 @@ pub(super) fn finish(finished: Finished, scenario: &Scenario, plan: &Plan, told:
         target: &told.target,
         host: &told.host,
         started: told.started.rfc3339(),
-        ended: wall_now().rfc3339(),
+        ended: ending.ended.rfc3339(),
         lost: lost.as_deref(),
     };
     let manifest = serde_json::to_string_pretty(&manifest).unwrap_or_default();
     bundle.file("manifest.json", manifest.as_bytes());
-    say(&text::render(&report, paint()));
-    if let Some(lost) = &lost {
+    lost
+}
+
+/// Says that the bundle is not whole.
+pub(super) fn warn_of_loss(lost: Option<&str>) {
+    if let Some(lost) = lost {
         warn(&format!(
             "error: the results bundle is not whole; the first loss: {lost}"
         ));
     }
-    tracing::info!(
-        exit = report.exit_code,
-        "{}",
-        text::render(&report, Paint::Plain)
-    );
-    report.exit_code
 }
 
 /// A bundle that is not whole is no success, whatever the run was.
@@ -142,28 +208,14 @@ fn count_loss(report: &mut Report, lost: Option<&str>) {
 }
 
 fn run_facts(finished: &Finished, scenario: &Scenario, plan: &Plan, told: &Told) -> RunFacts {
-    let left_default = scenario.left_default.iter().map(|assumed| Assumption {
-        key: assumed.key.to_owned(),
-        value: assumed.value.to_owned(),
-        grade: assumed.grade.letter().to_string(),
-    });
     RunFacts {
-        scenario: plan.name.clone(),
-        seed: plan.seed.0,
-        plan_hash: plan.hash().to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        host: told.host.clone(),
-        target: told.target.clone(),
-        started: told.started,
         interrupted: finished.halted != Halt::No,
-        incomplete: false,
         target_unreachable: finished.target_silent,
         enrollment_failed: finished.enrollment_failed,
         health: health(finished, plan),
         caveats: caveats(finished, scenario),
-        thresholds: scenario.thresholds.clone(),
-        assumptions: left_default.collect(),
         bundle: finished.bundle.folder().display().to_string(),
+        ..told.facts(scenario, plan)
     }
 }
 

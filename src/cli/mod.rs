@@ -12,6 +12,7 @@ mod log;
 mod plan;
 mod print;
 mod progress;
+mod rehearse;
 mod run;
 mod schema;
 mod serve;
@@ -34,6 +35,7 @@ pub fn main() -> u8 {
     };
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Rehearse(args) => rehearse::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Serve(args) => serve::run(&args),

@@ -70,7 +70,7 @@ async fn carry_out(
         "run"
     );
     if !args.quiet {
-        warn(&told.greeting(&out));
+        warn(&told.greeting(Some(&out)));
     }
     let (devices, orders) = (u64::from(plan.devices()), plan.orders.len() as u64);
     let mut progress = Progress::new(args.quiet, devices, orders);

@@ -13,6 +13,8 @@ pub enum Caveat {
         /// CPU of the target's process, in percent of one core.
         cpu_percent: Option<f64>,
     },
+    /// The run was a rehearsal: nothing was sent.
+    VirtualTime,
     /// The run was stopped before its end.
     Interrupted,
     /// So many settings rest on an assumption.
@@ -47,6 +49,7 @@ impl Caveat {
         match self {
             Self::TimeScaled(_) => "time-scaled",
             Self::TargetOnThisMachine { .. } => "target-on-this-machine",
+            Self::VirtualTime => "virtual-time",
             Self::Interrupted => "interrupted",
             Self::AssumedDefaults(_) => "assumed-defaults",
             Self::SmallSample(_) => "small-sample",
@@ -70,6 +73,11 @@ impl Caveat {
                     format!(" (it used {cpu:.0} % of a core)")
                 });
                 format!("The target ran on this machine{cpu} and shared its processors with us.")
+            }
+            Self::VirtualTime => {
+                "Nothing was sent: the reference server stood in the target's place, \
+                                  and the network's and its times are guesses."
+                    .to_owned()
             }
             Self::Interrupted => {
                 "The run was stopped before its end; what was not ordered is not counted."

@@ -267,6 +267,11 @@ impl World {
         self.events
     }
 
+    /// Whether devices still enrol.
+    pub const fn is_enrolling(&self) -> bool {
+        matches!(self.step, Step::Enrolling | Step::Starting)
+    }
+
     /// Whether every order has been taken up.
     pub const fn is_draining(&self) -> bool {
         matches!(self.step, Step::Draining { .. })

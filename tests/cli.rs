@@ -97,8 +97,10 @@ fn help_names_every_option_of_every_command() {
         "--api-key",
         STATE,
     ];
-    let commands: [(&str, Vec<&str>); 8] = [
+    let rehearse = ["--out", "--drain", "--quiet"];
+    let commands: [(&str, Vec<&str>); 9] = [
         ("run", [&SCENARIO[..], &run].concat()),
+        ("rehearse", [&SCENARIO[..], &rehearse].concat()),
         ("check", SCENARIO.to_vec()),
         ("plan", [&SCENARIO[..], &["--shard", "--orders"]].concat()),
         ("serve", serve.to_vec()),
@@ -143,7 +145,7 @@ fn a_scenario_that_is_wrong_exits_with_104_in_every_command_that_reads_one() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("s.toml");
     std::fs::write(&path, SMALL.replace("count = 20", "count = 0")).unwrap();
-    for command in ["run", "check", "plan", "apns", "doctor"] {
+    for command in ["run", "rehearse", "check", "plan", "apns", "doctor"] {
         let (code, out, err) = told(&[command, path.to_str().unwrap()]);
         assert_eq!((code, out.as_str()), (104, ""), "{command}: {err}");
         assert!(err.contains("count is 0"), "{command}: {err}");

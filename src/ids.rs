@@ -225,17 +225,21 @@ impl Crowd {
 
 /// `bytes` as upper-case hexadecimal digits.
 pub fn hex_upper(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02X}");
-    }
-    text
+    hex(bytes, b"0123456789ABCDEF")
 }
 
 /// `bytes` as lower-case hexadecimal digits.
 pub fn hex_lower(bytes: &[u8]) -> String {
-    hex_upper(bytes).to_ascii_lowercase()
+    hex(bytes, b"0123456789abcdef")
+}
+
+/// By table: every push and every message of a device has hexadecimal digits in it.
+fn hex(bytes: &[u8], digits: &[u8; 16]) -> String {
+    let digit = |half: u8| char::from(digits[usize::from(half)]);
+    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(halves.map(digit));
+    text
 }
 
 /// The bytes behind hexadecimal digits of either case; `None` for anything else.

@@ -171,8 +171,7 @@ impl Case {
         let mut world = self.world()?;
         let mut eyes = Eyes::default();
         let mut heal_at = SimTime::NEVER;
-        loop {
-            let Some(facts) = world.step() else { break };
+        while let Some(facts) = world.step() {
             eyes.look(facts)?;
             if heal_at == SimTime::NEVER && world.is_draining() {
                 heal_at = world.now() + TROUBLE;

@@ -1,7 +1,7 @@
 //! `mdmstorm rehearse`: a scenario on virtual time, then the report and the load to expect.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::args::RehearseArgs;
 use super::finish::{Ending, Told, keep, warn_of_loss};
@@ -9,6 +9,7 @@ use super::load;
 use super::print::{Stop, paint, say, warn};
 use super::progress::Progress;
 use crate::engine::bundle::Bundle;
+use crate::engine::clock::Clock;
 use crate::engine::run::{Snapshot, Step};
 use crate::plan::Plan;
 use crate::report::caveat::Caveat;
@@ -18,6 +19,7 @@ use crate::report::{Report, RunFacts, text};
 use crate::scenario::{Scenario, Target};
 use crate::sim::load::Load;
 use crate::sim::{Finished, Settings, World};
+use crate::time::SimTime;
 
 /// Between two looks at the stopwatch, in events.
 const EVENTS_PER_LOOK: u64 = 16_384;
@@ -38,7 +40,7 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Stop> {
     if !args.quiet {
         warn(&told.greeting(args.out.as_deref()));
     }
-    let watch = Instant::now();
+    let watch = Clock::start();
     let world = World::new(&scenario, Arc::clone(&plan), settings.clone());
     let (finished, mut load) = play(world, &plan, bundle.as_mut(), args.quiet);
     let facts = RunFacts {
@@ -71,7 +73,7 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Stop> {
     }
     say(&text::render(&report, paint()));
     say(&format!(" load on the target\n{}", load.table()));
-    let seconds = watch.elapsed().as_secs_f64();
+    let seconds = (watch.now() - SimTime::ZERO).as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = finished.events as f64 / seconds.max(1e-6);
     let events = finished.events;
@@ -90,7 +92,8 @@ fn play(
 ) -> (Finished, Load) {
     let (devices, orders) = (u64::from(plan.devices()), plan.orders.len() as u64);
     let mut progress = Progress::new(is_quiet, devices, orders);
-    let (mut load, mut shown) = (Load::default(), Instant::now());
+    let (mut load, watch) = (Load::default(), Clock::start());
+    let mut shown = watch.now();
     while let Some(facts) = world.step() {
         for fact in facts {
             load.record(fact);
@@ -99,8 +102,8 @@ fn play(
             }
         }
         let is_time = world.events().is_multiple_of(EVENTS_PER_LOOK);
-        if is_time && shown.elapsed() >= SHOWN_EVERY {
-            shown = Instant::now();
+        if is_time && watch.now() >= shown + SHOWN_EVERY {
+            shown = watch.now();
             progress.show(snapshot(&world));
         }
     }

@@ -11,8 +11,10 @@ mod drain;
 pub mod load;
 pub mod network;
 mod operator;
+mod origin;
 mod provider;
 pub mod transcript;
 mod world;
 
-pub use world::{Finished, Settings, World};
+pub use origin::Settings;
+pub use world::{Finished, World};

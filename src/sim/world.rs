@@ -10,53 +10,22 @@ use std::time::Duration;
 use super::agenda::{Agenda, Event};
 use super::courier::Line;
 use super::drain::Patience;
-use super::network::{Conditions, Network};
+use super::network::Network;
 use super::operator::Operator;
+use super::origin::{self, Settings};
 use crate::apns::admission::{Admission, Storage};
 use crate::device::contract::{Change, Output};
 use crate::device::environment::Environment;
 use crate::fact::{Fact, FactKind};
-use crate::ids::{Channel, Crowd, CrowdId, DeviceId, OrderBook, RunId};
+use crate::ids::{Channel, DeviceId, OrderBook, RunId};
 use crate::plan::Plan;
 use crate::record::account::Account;
 use crate::record::setup::Setup;
 use crate::record::{Ledger, Progress};
-use crate::reference_server::{self, Server};
+use crate::reference_server::Server;
 use crate::scenario::{Scenario, Target};
-use crate::seed::Seed;
-use crate::shard::{Shard, Share};
-use crate::time::{RunEpoch, SimTime, WallTime};
-
-/// What a world is made of besides the scenario and its plan.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// How long open orders are waited for after the last one was ordered.
-    pub drain: Duration,
-    /// Whether the drain goes on while orders are open, even if no device has anything planned: the
-    /// server may push again.
-    pub waits_for_all: bool,
-    /// How good the network is.
-    pub conditions: Conditions,
-    /// How the reference server is set.
-    pub server: reference_server::Settings,
-    /// The wall time at the beginning.
-    pub epoch: RunEpoch,
-}
-
-/// Monday, 5 January 2026, 06:00 UTC.
-const BEGINNING: RunEpoch = RunEpoch(WallTime::from_unix_micros(1_767_592_800_000_000));
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            drain: Duration::from_secs(60),
-            waits_for_all: false,
-            conditions: Conditions::default(),
-            server: reference_server::Settings::default(),
-            epoch: BEGINNING,
-        }
-    }
-}
+use crate::shard::Shard;
+use crate::time::SimTime;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,15 +101,17 @@ const ENROLLMENT_GRACE: Duration = Duration::from_secs(1);
 /// How often the ledger settles accounts.
 const ADVANCE_EVERY: Duration = Duration::from_secs(1);
 
-/// How many intervals a report has at most, about.
-const INTERVALS: u32 = 2_000;
-
 impl World {
     /// A world in which nothing has happened yet.
     pub fn new(scenario: &Scenario, plan: Arc<Plan>, settings: Settings) -> Self {
-        let (run, book) = names(&plan);
+        let (run, book) = origin::names(&plan);
         let is_observer = matches!(scenario.target, Target::Observe(_));
-        let env = Arc::new(environment(scenario, &plan, &settings, book.clone()));
+        let env = Arc::new(origin::environment(
+            scenario,
+            &plan,
+            &settings,
+            book.clone(),
+        ));
         let topic = Arc::clone(&env.topic);
         let storage = Storage {
             without_expiration: scenario.apns.store_without_expiration,
@@ -158,12 +129,12 @@ impl World {
         let mut agenda = Agenda::default();
         agenda.add(give_up, Event::GiveUpEnrolling);
         Self {
-            shard: crowd_of(scenario, &plan, &env),
+            shard: origin::crowd_of(scenario, &plan, &env),
             operator: Operator::new(&plan, scenario.operator.in_flight),
             network: Network::new(plan.seed, settings.conditions),
             ledger: Ledger::new(Setup::of_plan(&plan, book, is_observer)),
             server: Server::new(settings.server),
-            grain: grain(plan.length() + settings.drain),
+            grain: origin::grain(plan.length() + settings.drain),
             drain_longest: settings.drain,
             waits_for_all: settings.waits_for_all,
             max_failed: scenario.enrollment.max_failed,
@@ -404,58 +375,4 @@ impl World {
             self.plan_change();
         }
     }
-}
-
-/// The run's own names: they depend on the seed alone.
-fn names(plan: &Plan) -> (RunId, OrderBook) {
-    let mut run = *b"mdmstorm-virtual";
-    run[8..].copy_from_slice(&plan.seed.0.to_be_bytes());
-    let run = RunId(run);
-    let orders = u32::try_from(plan.orders.len()).expect("a plan has at most 20 million orders");
-    (run, OrderBook::new(run, orders))
-}
-
-fn crowd(seed: Seed) -> Crowd {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.0.to_be_bytes());
-    Crowd {
-        id: CrowdId(*b"virt"),
-        key,
-    }
-}
-
-/// What all devices share. Nothing is scaled: virtual time costs nothing.
-fn environment(
-    scenario: &Scenario,
-    plan: &Plan,
-    settings: &Settings,
-    orders: OrderBook,
-) -> Environment {
-    let cohorts = plan.cohorts.iter();
-    Environment {
-        seed: plan.seed,
-        crowd: crowd(plan.seed),
-        topic: "com.apple.mgmt.rehearsal".into(),
-        time_scale: 1.0,
-        epoch: settings.epoch,
-        orders,
-        cohorts: cohorts.map(|cohort| Arc::clone(&cohort.traits)).collect(),
-        enroll_until: SimTime::ZERO + scenario.enrollment.within,
-    }
-}
-
-/// One shard that owns all devices, which enrol at the scenario's rate.
-fn crowd_of(scenario: &Scenario, plan: &Plan, env: &Arc<Environment>) -> Shard {
-    let mut shard = Shard::new(Arc::clone(env), Share { index: 0, of: 1 });
-    shard.reserve(plan.devices() as usize);
-    for device in 0..plan.devices() {
-        let after = Duration::from_secs_f64(f64::from(device) / scenario.enrollment.rate);
-        shard.add(plan.cohort_of(DeviceId(device)), SimTime::ZERO + after);
-    }
-    shard
-}
-
-/// How long an interval of the report is: whole seconds, at least one.
-fn grain(length: Duration) -> Duration {
-    Duration::from_secs((length / INTERVALS).as_secs() + 1)
 }

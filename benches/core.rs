@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::apns::slot::Keep;
-use mdmstorm::device::contract::{Answer, Output, Push, Reply, Request};
+use mdmstorm::device::contract::{Answer, Output, Push, Reply, Request, Urgency};
 use mdmstorm::device::environment::Environment;
 use mdmstorm::device::traits::{BackOff, Platform, ReplyTimes, Traits};
 use mdmstorm::fact::{Fact, FactKind, Said, ServerPush, Stamps};
@@ -116,6 +116,7 @@ impl World {
             epoch: RunEpoch::default(),
             orders: book.clone(),
             cohorts: vec![Arc::new(traits())],
+            starts: Duration::ZERO,
             enroll_until: SimTime::from_secs(300),
         };
         let mut shard = Shard::new(Arc::new(env), Share { index: 0, of: 1 });
@@ -213,6 +214,7 @@ impl World {
                 channel,
                 topic: Arc::clone(&self.topic),
                 magic: Some(pushed.magic.as_str().into()),
+                urgency: Urgency::Immediate,
                 arrived,
                 due: arrived,
             };
@@ -278,7 +280,7 @@ impl World {
         for output in outputs {
             match output {
                 Output::Note(kind) => self.note(kind),
-                Output::Close(_) => {}
+                Output::Close(_) | Output::Token(..) => {}
                 Output::Send(request) => {
                     let mut digest = [0; 32];
                     digest[..4].copy_from_slice(&request.channel.device.0.to_le_bytes());
@@ -324,13 +326,6 @@ fn plist_of_queries() -> plist::Dictionary {
 /// iPads that take 50 ms from a push to their connection, and 20 ms for a command.
 fn traits() -> Traits {
     Traits {
-        cohort: "ipads".into(),
-        platform: Platform::Ipad,
-        product: "iPad14,1".into(),
-        model_name: "iPad mini (6th generation)".into(),
-        os_version: "18.1".into(),
-        build: "22B83".into(),
-        supervised: true,
         push_latency: Dist::ZERO,
         stored_push_delay: Dist::ZERO,
         wake_delay: Dist::Constant(Duration::from_millis(50)),
@@ -338,12 +333,10 @@ fn traits() -> Traits {
             usual: Dist::Constant(Duration::from_millis(20)),
             by_request: BTreeMap::new(),
         },
-        sleep: None,
-        offline: None,
-        not_now: Vec::new(),
         back_off: BackOff {
             initial: Duration::from_secs(5),
             max: Duration::from_secs(60),
         },
+        ..Traits::prompt("ipads", Platform::Ipad)
     }
 }

@@ -143,7 +143,7 @@ fn enroll(shard: &mut Shard, ledger: &mut Ledger) {
             for output in outputs.drain(..) {
                 match output {
                     Output::Note(kind) => ledger.record(&Fact { at: now, kind }),
-                    Output::Close(_) => {}
+                    Output::Close(_) | Output::Token(..) => {}
                     Output::Send(request) => {
                         let stamps = Stamps {
                             asked: now,
@@ -243,19 +243,13 @@ fn environment(crowd: &Crowd) -> Environment {
         epoch: RunEpoch::default(),
         orders: OrderBook::default(),
         cohorts: vec![Arc::new(traits())],
+        starts: Duration::ZERO,
         enroll_until: SimTime::from_secs(600),
     }
 }
 
 fn traits() -> Traits {
     Traits {
-        cohort: "ipads".into(),
-        platform: Platform::Ipad,
-        product: "iPad14,1".into(),
-        model_name: "iPad mini (6th generation)".into(),
-        os_version: "18.1".into(),
-        build: "22B83".into(),
-        supervised: true,
         push_latency: Dist::ZERO,
         stored_push_delay: Dist::ZERO,
         wake_delay: Dist::ZERO,
@@ -263,12 +257,10 @@ fn traits() -> Traits {
             usual: Dist::ZERO,
             by_request: BTreeMap::new(),
         },
-        sleep: None,
-        offline: None,
-        not_now: Vec::new(),
         back_off: BackOff {
             initial: Duration::from_secs(5),
             max: Duration::from_secs(60),
         },
+        ..Traits::prompt("ipads", Platform::Ipad)
     }
 }

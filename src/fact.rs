@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::condition::Conditions;
 use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex, PushId};
 use crate::time::SimTime;
 
@@ -44,8 +45,22 @@ pub enum FactKind {
     Condition {
         /// The device.
         device: DeviceId,
-        /// The new condition.
-        now: Reach,
+        /// All that it is in.
+        now: Conditions,
+    },
+    /// A device's clock was set, wrongly or right, or was wrong to begin with.
+    Clock {
+        /// The device.
+        device: DeviceId,
+        /// How far ahead of the right time it is, in milliseconds; negative when it is behind.
+        ahead_ms: i64,
+    },
+    /// A device is not managed any more; it will not come back by itself.
+    Unenrolled {
+        /// The device.
+        device: DeviceId,
+        /// Why, as a lower-case fragment.
+        why: String,
     },
 
     // ---- the operator --------------------------------------------------------------------
@@ -84,6 +99,14 @@ pub enum FactKind {
         order: OrderIndex,
         /// What happened.
         why: Broken,
+    },
+
+    /// The operator gave an order up: it ends as `cancelled`.
+    Cancelled {
+        /// The order.
+        order: OrderIndex,
+        /// The order that was placed in its stead, if one was.
+        instead: Option<OrderIndex>,
     },
 
     // ---- APNs ----------------------------------------------------------------------------
@@ -132,6 +155,18 @@ pub enum FactKind {
         /// When it should have reached the device.
         due: SimTime,
     },
+    /// The push was answered with 200 and lost.
+    PushLost {
+        /// The push.
+        push: PushId,
+        /// The channel.
+        channel: Channel,
+    },
+    /// The gateway refused a provider's TLS handshake.
+    ProviderRefused {
+        /// Why, as a lower-case fragment.
+        why: String,
+    },
     /// The device has the push and ignores it.
     PushIgnored {
         /// The push.
@@ -172,6 +207,18 @@ pub enum FactKind {
         uuid: CommandUuid,
         /// When it should have been ready.
         due: SimTime,
+        /// Why it failed; `None` when it did not, or without an error chain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<ErrorEnds>,
+    },
+    /// The device refuses a command with NotNow. A refusal for the same reason is noted each time.
+    Refused {
+        /// The channel.
+        channel: Channel,
+        /// The refused command.
+        uuid: CommandUuid,
+        /// Why: the name of a condition or of a scenario's rule.
+        why: String,
     },
     /// The reason for a NotNow is over: the device would now execute the command.
     DeferralEnded {
@@ -198,16 +245,58 @@ pub enum FactKind {
     },
 }
 
-/// Whether and why pushes reach a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reach {
-    /// On the network and awake enough for pushes.
-    Online,
-    /// Asleep: pushes are kept until it wakes.
-    Asleep,
-    /// Off the network.
-    Offline,
+impl FactKind {
+    /// The device it is about; `None` for orders, pushes of nobody and the run itself.
+    pub fn device(&self) -> Option<DeviceId> {
+        match self {
+            Self::Enrolled { device, .. }
+            | Self::EnrollmentFailed { device, .. }
+            | Self::Condition { device, .. }
+            | Self::Clock { device, .. }
+            | Self::Unenrolled { device, .. } => Some(*device),
+            Self::PushReceived { channel, .. } => channel.map(|channel| channel.device),
+            Self::PushStored { channel, .. }
+            | Self::PushCoalesced { channel, .. }
+            | Self::PushDiscarded { channel, .. }
+            | Self::PushDelivered { channel, .. }
+            | Self::PushLost { channel, .. }
+            | Self::PushIgnored { channel, .. }
+            | Self::Woke { channel, .. }
+            | Self::Exchange { channel, .. }
+            | Self::Executed { channel, .. }
+            | Self::Refused { channel, .. }
+            | Self::DeferralEnded { channel, .. }
+            | Self::SessionEnded { channel }
+            | Self::Violation { channel, .. } => Some(channel.device),
+            Self::TimeZero
+            | Self::Ordered { .. }
+            | Self::Offered { .. }
+            | Self::Accepted { .. }
+            | Self::Rejected { .. }
+            | Self::AcceptanceUnknown { .. }
+            | Self::Cancelled { .. }
+            | Self::ProviderRefused { .. } => None,
+        }
+    }
+}
+
+/// The two ends of an error chain: what failed, and why in the end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ErrorEnds {
+    /// The top-level error, which comes first.
+    pub top: ErrorCode,
+    /// The deepest error, which comes last; `None` when the chain has only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deepest: Option<ErrorCode>,
+}
+
+/// An error by what identifies it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ErrorCode {
+    /// `ErrorDomain`, for example `MCMDMErrorDomain`.
+    pub domain: String,
+    /// `ErrorCode`.
+    pub code: i64,
 }
 
 /// What a target's enqueue answer says about the push it sent.
@@ -246,8 +335,16 @@ pub enum WakeReason {
     NotNowOver,
     /// A request failed earlier; this is the next attempt.
     Retry,
-    /// It came back to the network with something unsent.
+    /// It came back to the network with something unsent, or polls whenever it does.
     NetworkReturn,
+    /// It has booted.
+    Boot,
+    /// It was unlocked.
+    Unlock,
+    /// Its management agent runs again after it had been stopped or held back.
+    AgentReturn,
+    /// Its token or enrolment changed.
+    CheckIn,
 }
 
 /// What a device's request said.

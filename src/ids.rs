@@ -184,12 +184,23 @@ impl Crowd {
             channel.device,
             u64::from(epoch) << 8 | u64::from(channel.user),
         );
-        let mut half = [0_u8; 16];
-        half.copy_from_slice(&bytes[..16]);
-        uuid::Builder::from_random_bytes(half)
-            .into_uuid()
-            .to_string()
-            .to_uppercase()
+        uuid_upper(&bytes)
+    }
+
+    /// The GUID of the user of `channel`, an upper-case UUID: the `UserID` of a Mac's user.
+    pub fn user_id(&self, channel: Channel) -> String {
+        uuid_upper(&self.derive("user", channel.device, u64::from(channel.user)))
+    }
+
+    /// The short name of the user of `channel`; it tells a person who reads a server's log which
+    /// device and user it was.
+    pub fn user_short_name(&self, channel: Channel) -> String {
+        format!("user{}-{}", channel.user, channel.device.0)
+    }
+
+    /// The full name of the user of `channel`.
+    pub fn user_long_name(&self, channel: Channel) -> String {
+        format!("User {} of device {}", channel.user, channel.device.0)
     }
 
     /// The UDID of `device`, in the form of current hardware: 8 hex digits, a dash, 16 hex digits.
@@ -221,6 +232,14 @@ impl Crowd {
         half.copy_from_slice(&blake3::keyed_hash(&self.key, head).as_bytes()[..16]);
         half
     }
+}
+
+/// The first half of `bytes` as a random UUID in upper case.
+fn uuid_upper(bytes: &[u8; 32]) -> String {
+    let mut half = [0_u8; 16];
+    half.copy_from_slice(&bytes[..16]);
+    let uuid = uuid::Builder::from_random_bytes(half).into_uuid();
+    uuid.to_string().to_uppercase()
 }
 
 /// `bytes` as upper-case hexadecimal digits.
@@ -284,6 +303,19 @@ mod tests {
             assert_eq!(crowd(1).owner(&changed), None, "byte {at}");
         }
         assert_eq!(crowd(1).owner(&token.0[..31]), None);
+    }
+
+    #[test]
+    fn every_user_of_every_device_has_an_id_of_its_own() {
+        let user = |device, user| {
+            let device = DeviceId(device);
+            crowd(1).user_id(Channel { device, user })
+        };
+        assert_eq!(user(1, 1), user(1, 1));
+        assert_ne!(user(1, 1), user(1, 2));
+        assert_ne!(user(1, 1), user(2, 1));
+        assert_eq!(user(1, 1), user(1, 1).to_uppercase());
+        assert!(uuid::Uuid::try_parse(&user(1, 1)).is_ok());
     }
 
     #[test]

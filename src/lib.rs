@@ -1,6 +1,7 @@
 //! mdmstorm simulates crowds of Apple devices to test MDM servers, and explains why commands are
 //! pending. ARCHITECTURE.md is the way in.
 
+pub mod condition;
 pub mod fact;
 pub mod ids;
 pub mod metric;

@@ -43,8 +43,24 @@ pub enum Purpose {
     Spread = 10,
     /// What differs between devices of one model: installed software, free space, battery.
     Traits = 11,
+    /// When a condition other than sleep and absence comes and goes.
+    Rhythm = 12,
+    /// Which devices begin in a condition, or with a wrong clock.
+    Begins = 13,
+    /// What the network does to a request.
+    Trip = 14,
+    /// Whether a command fails by a scenario's rule.
+    Failure = 15,
+    /// Whether a device breaks the protocol by a scenario's rule.
+    Misbehaviour = 16,
+    /// How long a device takes to boot.
+    Boot = 17,
+    /// When a clock is set right.
+    Resync = 18,
     /// What the simulated network does to a request, a push or an order (`sim`).
-    Network = 100,
+    Network = 19,
+    /// Which pushes APNs takes and loses.
+    PushLoss = 20,
 }
 
 impl Seed {

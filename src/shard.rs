@@ -12,7 +12,7 @@ use crate::apns::slot::{Arrival, Keep, Slot};
 use crate::device::Device;
 use crate::device::contract::{Change, Input, Output, Push, Reply};
 use crate::device::environment::Environment;
-use crate::fact::{FactKind, Reach};
+use crate::fact::FactKind;
 use crate::ids::{Channel, CohortId, DeviceId, RequestId};
 use crate::seed::Purpose;
 use crate::time::SimTime;
@@ -47,7 +47,10 @@ pub struct Shard {
 #[derive(Debug)]
 struct Row {
     device: Device,
+    /// What APNs keeps for the device channel.
     slot: Slot,
+    /// And for each of its users.
+    user_slots: Box<[Slot]>,
     armed: SimTime,
     /// Pushes so far: the event number of their draws.
     pushes: u32,
@@ -81,13 +84,15 @@ impl Shard {
     /// Adds this shard's next device, which begins to enrol at `enroll_at`.
     pub fn add(&mut self, cohort: CohortId, enroll_at: SimTime) -> DeviceId {
         let id = self.next_id();
-        self.push_row(Device::new(id, cohort, enroll_at))
+        let device = Device::new(id, cohort, self.env.traits(cohort), enroll_at);
+        self.push_row(cohort, device)
     }
 
     /// Adds this shard's next device, already enrolled and at rest.
     pub fn add_enrolled(&mut self, cohort: CohortId) -> DeviceId {
         let id = self.next_id();
-        self.push_row(Device::enrolled(id, cohort))
+        let device = Device::enrolled(id, cohort, self.env.traits(cohort));
+        self.push_row(cohort, device)
     }
 
     /// What the devices share.
@@ -140,18 +145,21 @@ impl Shard {
         let Row {
             device,
             slot,
+            user_slots,
             pushes,
             ..
         } = &mut self.rows[row as usize];
-        let due = (device.reach() == Reach::Online).then(|| {
+        let Some(slot) = slot_of(slot, user_slots, push.channel.user) else {
+            // A token names a user only if this device made it.
+            return;
+        };
+        let longer = device.hears(&env, push.channel.user, push.urgency);
+        let due = longer.map(|longer| {
             let dist = &env.traits(device.cohort()).push_latency;
             let event = u64::from(*pushes);
             let subject = u64::from(push.channel.device.0);
-            push.arrived
-                + env
-                    .seed
-                    .draw(Purpose::PushLatency, subject, event, 0)
-                    .span(dist)
+            let mut draw = env.seed.draw(Purpose::PushLatency, subject, event, 0);
+            push.arrived + draw.span(dist) + draw.span(longer)
         });
         *pushes = pushes.wrapping_add(1);
         let facts = slot.take(push, keep, due);
@@ -162,7 +170,7 @@ impl Shard {
     /// The answer to a device's request.
     pub fn reply(&mut self, now: SimTime, channel: Channel, id: RequestId, reply: Reply) {
         let row = self.row_of(channel.device);
-        self.feed(row, now, Input::Reply(id, reply));
+        self.feed(row, now, Input::Reply(channel, id, reply));
     }
 
     /// The timeline changes what a device is in.
@@ -201,13 +209,15 @@ impl Shard {
         DeviceId(self.rows.len() as u32 * self.share.of + self.share.index)
     }
 
-    fn push_row(&mut self, device: Device) -> DeviceId {
+    fn push_row(&mut self, cohort: CohortId, device: Device) -> DeviceId {
         let id = self.next_id();
         let row = self.rows.len() as u32;
         let (slot, armed) = (Slot::default(), SimTime::NEVER);
+        let users = self.env.traits(cohort).users;
         self.rows.push(Row {
             device,
             slot,
+            user_slots: (0..users).map(|_| Slot::default()).collect(),
             armed,
             pushes: 0,
             releases: 0,
@@ -226,39 +236,68 @@ impl Shard {
         device.0 / self.share.of
     }
 
-    /// Hands the push on its way to the device, if its time has come.
+    /// Hands the pushes on their way to the device, whose time has come.
     fn arrive(&mut self, row: u32, now: SimTime) {
-        let Row { device, slot, .. } = &mut self.rows[row as usize];
-        let reachable = device.reach() == Reach::Online;
-        match slot.arrive(now, reachable) {
-            Arrival::Nothing => {}
-            Arrival::Kept(fact) => self.out.push(Output::Note(fact)),
-            Arrival::Delivered(push) => {
-                let (id, channel, due) = (push.id, push.channel, push.due);
-                self.out.push(Output::Note(FactKind::PushDelivered {
-                    push: id,
-                    channel,
-                    due,
-                }));
-                self.feed(row, now, Input::Push(push));
+        let env = Arc::clone(&self.env);
+        for user in 0..=self.rows[row as usize].user_slots.len() {
+            // There are at most 255 users: their number is a u8.
+            let user = user as u8;
+            let Row {
+                device,
+                slot,
+                user_slots,
+                ..
+            } = &mut self.rows[row as usize];
+            let Some(slot) = slot_of(slot, user_slots, user) else {
+                continue;
+            };
+            let hears = |urgency| device.hears(&env, user, urgency).is_some();
+            match slot.arrive(now, hears) {
+                Arrival::Nothing => {}
+                Arrival::Kept(fact) => self.out.push(Output::Note(fact)),
+                Arrival::Delivered(push) => {
+                    let (id, channel, due) = (push.id, push.channel, push.due);
+                    self.out.push(Output::Note(FactKind::PushDelivered {
+                        push: id,
+                        channel,
+                        due,
+                    }));
+                    self.feed(row, now, Input::Push(push));
+                }
             }
         }
     }
 
     fn feed(&mut self, row: u32, now: SimTime, input: Input) {
+        let Row { device, .. } = &mut self.rows[row as usize];
+        let before = device.conditions(&self.env);
+        device.handle(&self.env, now, input, &mut self.out);
+        if before != device.conditions(&self.env) {
+            self.release(row, now);
+        }
+        self.arm(row);
+    }
+
+    /// Sets stored pushes free that the device can hear by now.
+    fn release(&mut self, row: u32, now: SimTime) {
+        let subject = u64::from(row * self.share.of + self.share.index);
         let Row {
             device,
             slot,
+            user_slots,
             pushes,
             releases,
             ..
         } = &mut self.rows[row as usize];
-        let before = device.reach();
-        device.handle(&self.env, now, input, &mut self.out);
-        if before != Reach::Online && device.reach() == Reach::Online && slot.is_stored() {
+        let dist = &self.env.traits(device.cohort()).stored_push_delay;
+        for (slot, user) in std::iter::once(slot).chain(user_slots).zip(0..) {
+            let heard = slot
+                .stored()
+                .is_some_and(|urgency| device.hears(&self.env, user, urgency).is_some());
+            if !heard {
+                continue;
+            }
             *releases = releases.wrapping_add(1);
-            let dist = &self.env.traits(device.cohort()).stored_push_delay;
-            let subject = u64::from(row * self.share.of + self.share.index);
             let event = u64::from(*pushes);
             let mut draw = self
                 .env
@@ -266,17 +305,20 @@ impl Shard {
                 .draw(Purpose::PushLatency, subject, event, *releases);
             slot.release(now + draw.span(dist));
         }
-        self.arm(row);
     }
 
     fn arm(&mut self, row: u32) {
         let Row {
             device,
             slot,
+            user_slots,
             armed,
             ..
         } = &mut self.rows[row as usize];
-        let next = device.deadline().min(slot.deadline());
+        let next = user_slots
+            .iter()
+            .map(Slot::deadline)
+            .fold(device.deadline().min(slot.deadline()), SimTime::min);
         if next == *armed {
             return;
         }
@@ -284,5 +326,13 @@ impl Shard {
         if next != SimTime::NEVER {
             self.deadlines.push(Reverse((next, row)));
         }
+    }
+}
+
+/// The place for a push to the device channel, or to that of a user.
+fn slot_of<'a>(device: &'a mut Slot, users: &'a mut [Slot], user: u8) -> Option<&'a mut Slot> {
+    match user {
+        0 => Some(device),
+        user => users.get_mut(usize::from(user) - 1),
     }
 }

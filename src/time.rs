@@ -109,6 +109,13 @@ impl WallTime {
         self.0.div_euclid(1_000_000)
     }
 
+    /// The moment `span` earlier.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// RFC 3339 in UTC with milliseconds, `2026-11-20T08:00:00.000Z`.
     pub fn rfc3339(self) -> String {
         let stamp =

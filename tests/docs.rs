@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use mdmstorm::report::caveat::Caveat;
-use mdmstorm::scenario::ASSUMED;
+use mdmstorm::scenario::{ASSUMED, Scenario};
 use serde_json::Value;
 
 /// In docs/scenarios.md, what stands below this line is made here.
@@ -20,6 +20,7 @@ fn the_scenario_reference_has_every_key_of_the_schema() {
     let schema: Value = serde_json::from_str(&document("docs/scenario.schema.json")).unwrap();
     let mut made = String::new();
     section(&schema, "", &mut made);
+    assumptions(&mut made);
     let text = document("docs/scenarios.md");
     let (written, found) = text.split_once(MADE_BELOW).unwrap();
     if found == made {
@@ -71,8 +72,38 @@ fn section(schema: &Value, path: &str, text: &mut String) {
             inner.push((full, table));
         }
     }
+    events(schema, text);
     for (path, table) in inner {
         section(table, &path, text);
+    }
+}
+
+/// What `do` may be, where a section has it.
+fn events(section: &Value, text: &mut String) {
+    let known = section["properties"]["do"]["anyOf"].as_array();
+    let known = known.into_iter().flatten();
+    let mut known = known.filter_map(|event| {
+        let name = event["const"].as_str()?;
+        Some((name, event["description"].as_str()?))
+    });
+    let Some(first) = known.next() else { return };
+    text.push_str("\n| `do` | What happens |\n|---|---|\n");
+    for (name, about) in std::iter::once(first).chain(known) {
+        let _ = writeln!(text, "| `{name}` | {about} |");
+    }
+}
+
+/// Every default that is a guess, with its evidence.
+fn assumptions(text: &mut String) {
+    text.push_str(
+        "\n## Assumptions\n\nA: Apple says so, though not always the number. O: somebody observed it. I: inferred, \
+         nothing is published.\nSources name the section of the project's protocol notes.\n\n\
+         | Key | Default | Grade | Source |\n|---|---|---|---|\n",
+    );
+    for assumption in ASSUMED {
+        let (key, value) = (assumption.key, assumption.value);
+        let (grade, source) = (assumption.grade.letter(), assumption.source);
+        let _ = writeln!(text, "| `{key}` | {value} | {grade} | {source} |");
     }
 }
 
@@ -100,9 +131,24 @@ fn default(path: &str, key: &Value, required: bool) -> String {
     for assumption in assumed {
         let of = assumption.key.strip_prefix("cohorts.reply.");
         let of = of.map_or_else(String::new, |request| format!("{request} "));
-        cells.push(format!("{of}{} (assumed)", assumption.value));
+        let grade = assumption.grade.letter();
+        cells.push(format!("{of}{} (assumed, {grade})", assumption.value));
     }
     cells.join("; ")
+}
+
+#[test]
+fn every_whole_scenario_in_a_document_is_right() {
+    for name in ["docs/scenarios.md", "docs/first-scenario.md"] {
+        let text = document(name);
+        let blocks = text.split("```toml\n").skip(1);
+        let blocks = blocks.filter_map(|rest| rest.split("```").next());
+        let whole: Vec<&str> = blocks.filter(|block| block.contains("[target.")).collect();
+        assert!(!whole.is_empty(), "{name} shows no scenario");
+        for scenario in whole {
+            Scenario::parse(scenario, name).unwrap_or_else(|errors| panic!("{errors}"));
+        }
+    }
 }
 
 #[test]
@@ -153,6 +199,7 @@ fn what_documents_link_to_is_there() {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "docs/scenarios.md",
+        "docs/first-scenario.md",
         "docs/results.md",
         "docs/targets/nanomdm.md",
         "docs/targets/observe.md",

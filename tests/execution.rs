@@ -60,13 +60,7 @@ fn exists(version: &str) -> bool {
 
 fn traits(platform: Platform) -> Traits {
     Traits {
-        cohort: "test".into(),
-        platform,
-        product: "iPad14,1".into(),
-        model_name: "iPad mini (6th generation)".into(),
         os_version: "27.0".into(),
-        build: "24A1".into(),
-        supervised: true,
         push_latency: Dist::ZERO,
         stored_push_delay: Dist::ZERO,
         wake_delay: Dist::ZERO,
@@ -74,13 +68,11 @@ fn traits(platform: Platform) -> Traits {
             usual: Dist::ZERO,
             by_request: BTreeMap::new(),
         },
-        sleep: None,
-        offline: None,
-        not_now: Vec::new(),
         back_off: BackOff {
             initial: Duration::from_secs(10),
             max: Duration::from_secs(3600),
         },
+        ..Traits::prompt("test", platform)
     }
 }
 
@@ -477,7 +469,7 @@ fn commands_that_change_the_device_say_how() {
 fn an_outcome_becomes_a_report_that_names_device_and_command() {
     let outcome = execute_on(&Inventory::default(), Platform::Ipad, "Dance", Vec::new());
     let uuid = CommandUuid("UUID".into());
-    let report = outcome.clone().into_report("U", Some(uuid.clone()));
+    let report = outcome.clone().into_report("U", None, Some(uuid.clone()));
     let report = StatusReport::decode(&report).unwrap();
     assert_eq!(
         (report.udid.as_ref(), report.status, report.uuid),

@@ -61,6 +61,8 @@ impl Rig {
             token: vec![7; 32],
             magic: "magic".into(),
             unlock_token: None,
+            user: None,
+            awaiting_configuration: false,
         };
         self.check_in(identity, &CheckIn::TokenUpdate(message))
     }
@@ -99,6 +101,7 @@ impl Rig {
     fn report(&mut self, status: Status, uuid: Option<&str>) -> Reply {
         let body = StatusReport {
             udid: DEVICE.into(),
+            user: None,
             status,
             uuid: uuid.map(|uuid| CommandUuid(uuid.into())),
             error_chain: Vec::new(),
@@ -241,6 +244,25 @@ fn a_session_that_ends_on_not_now_is_left_to_the_device() {
     assert_snapshot!(rig.transcript(), @r"
     0.000s Idle => A
     0.000s NotNow A => -
+    ");
+}
+
+/// A device polled by itself after NotNow, took the command and was never heard of again: no push had
+/// begun that session, so nothing reminded the server, and the command was open for ever.
+#[test]
+fn a_session_the_device_began_and_broke_off_is_followed_by_a_push() {
+    let mut rig = Rig::enrolled();
+    rig.enqueue(["A"])
+        .idle()
+        .not_now("A")
+        .until(100)
+        .idle()
+        .until(800);
+    assert_snapshot!(rig.transcript(), @r"
+    0.000s Idle => A
+    0.000s NotNow A => -
+    100.000s Idle => A
+    700.000s push DEVICE
     ");
 }
 

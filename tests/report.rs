@@ -1,8 +1,11 @@
 //! The report in all its forms, made from a small run's facts.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+use std::time::Duration;
+
+use mdmstorm::condition::{Condition, Conditions};
 use mdmstorm::fact::{
-    Fact, FactKind, Got, Reach, ResultStatus, Said, ServerPush, Stamps, WakeReason,
+    ErrorCode, ErrorEnds, Fact, FactKind, Got, ResultStatus, Said, ServerPush, Stamps, WakeReason,
 };
 use mdmstorm::ids::{
     Channel, CohortId, CommandUuid, DeviceId, OrderBook, OrderIndex, PushId, RunId,
@@ -10,8 +13,10 @@ use mdmstorm::ids::{
 use mdmstorm::metric::{Aggregate, Limit, Metric, Threshold};
 use mdmstorm::record::Ledger;
 use mdmstorm::record::account::Account;
+use mdmstorm::record::cause::Cause;
 use mdmstorm::record::setup::{CohortInfo, OrderInfo, Orderer, Setup, StageInfo};
 use mdmstorm::report::caveat::Caveat;
+use mdmstorm::report::expect::{Expectation, Expected, HowMany};
 use mdmstorm::report::text::Paint;
 use mdmstorm::report::validity::Health;
 use mdmstorm::report::{Assumption, Report, RunFacts, hlog, html, junit, text};
@@ -19,6 +24,7 @@ use mdmstorm::time::{SimTime, WallTime};
 
 const RUN: RunId = RunId([7; 16]);
 const DEVICES: u32 = 20;
+const LOOKED_AT: Duration = Duration::from_secs(2);
 
 fn ms(millis: u64) -> SimTime {
     SimTime::from_micros(millis * 1_000)
@@ -27,6 +33,10 @@ fn ms(millis: u64) -> SimTime {
 /// Twenty devices with one order each: 18 complete, a later one slower than the one before; one is
 /// asleep, and one is never pushed.
 fn account() -> Account {
+    account_of(life)
+}
+
+fn account_of(life: fn(u32) -> Vec<(u64, FactKind)>) -> Account {
     let cohort = |name: &str, devices| CohortInfo {
         name: name.to_owned(),
         devices,
@@ -49,6 +59,11 @@ fn account() -> Account {
             .collect(),
         book: OrderBook::new(RUN, DEVICES),
         orderer: Orderer::Operator,
+    });
+    ledger.take_snapshots_after(vec![LOOKED_AT]);
+    ledger.record(&Fact {
+        at: SimTime::ZERO,
+        kind: FactKind::TimeZero,
     });
     for device in 0..DEVICES {
         for (at, kind) in life(device) {
@@ -75,7 +90,7 @@ fn life(device: u32) -> Vec<(u64, FactKind)> {
     };
     let asleep = FactKind::Condition {
         device: DeviceId(device),
-        now: Reach::Asleep,
+        now: Conditions::of(&[Condition::Asleep]),
     };
     let due = ms(start);
     let accepted = FactKind::Accepted {
@@ -125,6 +140,61 @@ fn life(device: u32) -> Vec<(u64, FactKind)> {
             ]);
         }
     }
+    facts
+}
+
+/// The same, but the first three devices have no licence for their app, the fourth answers NotNow,
+/// and the fifth could not read its command.
+fn troubled(device: u32) -> Vec<(u64, FactKind)> {
+    let channel = Channel::device(DeviceId(device));
+    let uuid = CommandUuid::of_order(RUN, OrderIndex(device));
+    let code = |code| ErrorCode {
+        domain: "MCMDMErrorDomain".to_owned(),
+        code,
+    };
+    let facts = life(device);
+    let [before @ .., (at, FactKind::Exchange { said, .. })] = facts.as_slice() else {
+        return facts;
+    };
+    let Said::Result { uuid: of, .. } = said else {
+        return facts;
+    };
+    let answer = |status| {
+        let uuid = of.clone();
+        exchange(
+            channel,
+            Said::Result { uuid, status },
+            Got::Empty,
+            [*at - 20, *at],
+        )
+    };
+    let (story, status) = match device {
+        0..3 => {
+            let error = Some(ErrorEnds {
+                top: code(12064),
+                deepest: (device == 2).then(|| code(12026)),
+            });
+            let due = ms(*at - 20);
+            let executed = FactKind::Executed {
+                channel,
+                uuid,
+                due,
+                error,
+            };
+            (Some(executed), ResultStatus::Error)
+        }
+        3 => {
+            let why = "locked".to_owned();
+            let refused = FactKind::Refused { channel, uuid, why };
+            (Some(refused), ResultStatus::NotNow)
+        }
+        4 => (None, ResultStatus::CommandFormatError),
+        _ => return facts,
+    };
+    let story = story.map(|kind| (*at - 20, kind));
+    let mut facts = before.to_vec();
+    facts.extend(story);
+    facts.push((*at, answer(status)));
     facts
 }
 
@@ -228,7 +298,13 @@ fn a_summary_meets_its_published_schema() {
     let schema: serde_json::Value =
         serde_json::from_str(include_str!("../docs/summary.schema.json")).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    for report in [report(), Report::new(&account(), &RunFacts::default())] {
+    let mut expecting = run();
+    expecting.expectations = vec![expects(Expected::Failed, count(0, 0))];
+    for report in [
+        report(),
+        Report::new(&account(), &RunFacts::default()),
+        Report::new(&account_of(troubled), &expecting),
+    ] {
         let summary: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         let errors: Vec<String> = validator
             .iter_errors(&summary)
@@ -345,4 +421,123 @@ fn a_threshold_counts_its_cohort_alone() {
     let report = Report::new(&account(), &run);
     assert!(report.thresholds.iter().all(|result| result.passed));
     assert_eq!(report.exit_code, 0);
+}
+
+fn expects(what: Expected, how_many: HowMany) -> Expectation {
+    Expectation {
+        expression: format!("{what:?} {how_many:?}"),
+        cohort: None,
+        after: None,
+        what,
+        how_many,
+        cause: None,
+        code: None,
+    }
+}
+
+const fn count(from: u64, to: u64) -> HowMany {
+    HowMany::Count { from, to }
+}
+
+#[test]
+fn expectations_are_held_against_the_end_and_against_what_was_before() {
+    let library = |expectation| Expectation {
+        cohort: Some(CohortId(1)),
+        ..expectation
+    };
+    let pending = |how_many, cause| Expectation {
+        cause: Some(cause),
+        ..expects(Expected::Pending, how_many)
+    };
+    let share = HowMany::Share { from: 0.9, to: 0.9 };
+    let expectations = vec![
+        expects(Expected::Completed, share),
+        library(expects(Expected::Completed, count(3, 3))),
+        library(pending(count(1, 1), Cause::DeviceAsleep)),
+        expects(Expected::Cancelled, count(0, 0)),
+        Expectation {
+            after: Some(LOOKED_AT),
+            ..expects(Expected::Completed, count(3, 4))
+        },
+        // These do not hold.
+        library(pending(count(2, 9), Cause::NeverPushed)),
+        Expectation {
+            after: Some(LOOKED_AT * 2),
+            ..expects(Expected::Completed, count(0, 20))
+        },
+    ];
+    let run = RunFacts {
+        expectations,
+        ..RunFacts::default()
+    };
+    let report = Report::new(&account(), &run);
+    let passed: Vec<bool> = report.expectations.iter().map(|it| it.passed).collect();
+    assert_eq!(passed, [true, true, true, true, true, false, false]);
+    assert_eq!(report.exit_code, 99);
+    assert_eq!(
+        report.expectations[5].instead,
+        "3 completed, 1 pending for never-pushed, 1 pending for device-asleep"
+    );
+    let xml = junit::render(&report);
+    assert!(
+        xml.contains("<testsuite name=\"expectations\" tests=\"7\""),
+        "{xml}"
+    );
+    let kept = RunFacts {
+        expectations: run.expectations[..5].to_vec(),
+        ..run
+    };
+    assert_eq!(Report::new(&account(), &kept).exit_code, 0);
+}
+
+#[test]
+fn failed_commands_are_shown_by_code_and_not_now_by_reason() {
+    let failed = |code, cause, how_many| Expectation {
+        code,
+        cause,
+        ..expects(Expected::Failed, how_many)
+    };
+    let license = Some(Cause::LicenseMissing);
+    let run = RunFacts {
+        expectations: vec![
+            failed(Some(12064), None, count(3, 3)),
+            failed(Some(12026), None, count(1, 1)),
+            failed(None, license, count(3, 3)),
+            // One too many.
+            failed(None, None, count(5, 5)),
+        ],
+        ..RunFacts::default()
+    };
+    let account = account_of(troubled);
+    let report = Report::new(&account, &run);
+    let text = text::render(&report, Paint::Plain);
+    let from = text.find("\n pending\n").unwrap();
+    let to = text.find(" health\n").unwrap();
+    insta::assert_snapshot!(&text[from..to], @"
+    pending
+           1  never-pushed  owner target, oldest 50.5s
+              InstallProfile on device 19: the target took it at 9.505s and no push came since
+              try: send a blank push to the device from the server; check that its push certificate is uploaded and that its way to APNs is this run's gateway
+           1  device-asleep  owner device, oldest 51.0s
+              InstallProfile on device 18: the device has been asleep since 9.006s; push 18 has waited since 9.010s
+              try: wake the device or wait until somebody does; the push is kept and delivered then
+           1  not-now-waiting  owner device, oldest 58.5s
+              NotNow for locked 1
+              InstallProfile on device 3: the device answered NotNow (locked) at 1.630s, and the reason holds
+              try: end the reason: unlock the device, finish Setup Assistant, open the lid, log in; the device then asks by itself if NotNow was the last thing it said
+    failed
+           2  InstallProfile: MCMDMErrorDomain 12064  license-missing
+              try: buy or free licences of the app in Apple Business or School Manager, assign them to the devices, and send the command again: it does not retry by itself
+           1  InstallProfile: CommandFormatError, without an error chain
+           1  InstallProfile: MCMDMErrorDomain 12064 (MCMDMErrorDomain 12026)  license-missing
+    expectations
+      ok      Failed Count { from: 3, to: 3 }  (3 of 20)
+      ok      Failed Count { from: 1, to: 1 }  (1 of 20)
+      ok      Failed Count { from: 3, to: 3 }  (3 of 20)
+      failed  Failed Count { from: 5, to: 5 }  (4 of 20)
+              there were: 13 completed, 4 failed (3 with 12064), 1 pending for never-pushed, 1 pending for device-asleep, 1 pending for not-now-waiting
+    ");
+    let page = html::render(&report, &account.intervals);
+    assert!(page.contains("Why commands failed"));
+    assert!(page.contains("NotNow for locked 1"));
 }

@@ -29,6 +29,15 @@ fn threshold(lines: &str) -> String {
     with(&format!("[[thresholds]]\n{lines}\n"))
 }
 
+fn event(lines: &str) -> String {
+    with(&format!("[[timeline]]\nat = \"1s\"\n{lines}\n"))
+}
+
+fn expect(lines: &str) -> String {
+    with(&format!("[[expect]]\n{lines}\n"))
+}
+
+#[expect(clippy::too_many_lines, reason = "a table: one entry for each mistake")]
 fn cases() -> Vec<(&'static str, String)> {
     let info = |rest: &str| stage(&format!("{{ request = \"DeviceInformation\", {rest} }},"));
     vec![
@@ -66,6 +75,55 @@ fn cases() -> Vec<(&'static str, String)> {
         ("a range that runs backwards", cohort("count = 1\nwake-delay = \"5s..1s\"\n")),
         ("a p95 below its median", cohort("count = 1\nwake-delay = { lognormal = { median = \"5s\", p95 = \"1s\" } }\n")),
         ("a sleep without half of it", cohort("count = 1\nsleep = { asleep = \"5s\" }\n")),
+        ("a beginning without its time", "starts = \"mon\"\n".to_owned() + &with("")),
+        ("a beginning on no day", "starts = \"someday 07:30\"\n".to_owned() + &with("")),
+        ("more users than there may be", cohort("count = 1\nmodel = \"Mac14,2\"\nusers = 5\n")),
+        ("users of a device that has none", cohort("count = 1\npreset = \"iphone\"\nusers = 1\n")),
+        ("an offset without its sign", cohort("count = 1\nutc-offset = \"2h\"\n")),
+        ("an offset that no place has", cohort("count = 1\nutc-offset = \"+15h\"\n")),
+        ("a section of Macs for iPads", cohort("count = 1\nmac = { keychain-locked = 0.5 }\n")),
+        ("an unknown moment to poll", cohort("count = 1\npoll-on = [\"boot\", \"sunrise\"]\n")),
+        ("a time of day that is none", cohort("count = 1\nsleep = { daily = [\"22:00..25:00\"] }\n")),
+        ("a time of day that is empty", cohort("count = 1\nsleep = { daily = [\"22:00..22:00\"] }\n")),
+        ("no time of day at all", cohort("count = 1\nsleep = { daily = [] }\n")),
+        ("an unknown day", cohort("count = 1\nsleep = { daily = [\"22:00..07:00\"], days = [\"mo\"] }\n")),
+        ("times of day and turns", cohort("count = 1\nsleep = { daily = [\"22:00..07:00\"], asleep = \"5s\" }\n")),
+        ("days without times of day", cohort("count = 1\nsleep = { asleep = \"5s\", awake = \"5s\", days = \"weekdays\" }\n")),
+        ("a rhythm that is neither share nor table", cohort("count = 1\nagent = { stopped = \"often\" }\n")),
+        ("half of a rhythm in a section", cohort("count = 1\nagent = { throttled = { for = \"5m\" } }\n")),
+        ("a share behind an open port", cohort("count = 1\nlink = { push = \"open\", share-blocked = 0.5 }\n")),
+        ("a port that is neither open nor blocked", cohort("count = 1\nlink = { push = \"block\" }\n")),
+        ("a keep-alive without its NAT", cohort("count = 1\nlink = { keep-alive = \"10m\" }\n")),
+        ("more requests lost than there are", cohort("count = 1\nlink = { loss = 0.6, cut-before = 0.5 }\n")),
+        ("a wrong clock that is not wrong", cohort("count = 1\nclock = { share = 0.5 }\n")),
+        ("a drift beyond all clocks", cohort("count = 1\nclock = { drift-ppm = 1e9 }\n")),
+        ("a push that wakes neither never nor at some time", cohort("count = 1\nwoken-by-push = \"always\"\n")),
+        ("two rules of one name", cohort("count = 1\nnot-now = { name = \"a\", probability = 1 }\nfailures = { name = \"a\", probability = 1, code = 12064 }\n")),
+        ("a failure without its code", cohort("count = 1\nfailures = { probability = 1 }\n")),
+        ("too many rules", cohort(&format!("count = 1\nnot-now = [{}]\n", "{ probability = 0.1 },".repeat(33)))),
+        ("an unknown way to break the protocol", cohort("count = 1\nmisbehaves = { probability = 1, do = \"duplicates\" }\n")),
+        ("a late result without unit", cohort("count = 1\nmisbehaves = { probability = 1, do = { late = 10 } }\n")),
+        ("an unknown event", event("do = \"go-ofline\"")),
+        ("an event that no other is near", event("do = \"dance\"")),
+        ("an event with a key of another", event("do = \"wake\"\nahead = \"+5m\"")),
+        ("an event for all with a cohort", event("do = \"renew-push-certificate\"\nto = \"carts\"")),
+        ("a clock that is set to nothing", event("do = \"set-clock\"")),
+        ("lost pushes without their share", event("do = \"lose-pushes\"")),
+        ("the end of a rule that is not there", event("do = \"end-rule\"\nrule = \"busy\"")),
+        ("the end of a rule with another name", with("not-now = { name = \"exam\", probability = 1 }\n[[timeline]]\nat = \"1s\"\ndo = \"end-rule\"\nrule = \"exams\"\n")),
+        ("the end of a rule of one cohort for all", with("[[cohorts]]\nname = \"macs\"\ncount = 1\n[[timeline]]\nat = \"1s\"\ndo = \"end-rule\"\nrule = \"exam\"\n")),
+        ("a second order of an unknown stage", info("each = 1") + "[[timeline]]\nat = \"1s\"\ndo = \"reissue\"\nstage = \"pull\"\n"),
+        ("a second order of what is not ordered", info("each = 1") + "[[timeline]]\nat = \"1s\"\ndo = \"reissue\"\nrequest = \"ProfileList\"\n"),
+        ("an unknown channel", info("channel = \"users\", each = 1")),
+        ("users' channels of devices without users", info("channel = \"user\", each = 1")),
+        ("an expectation of nothing", expect("cohort = \"carts\"")),
+        ("an expectation of two things", expect("pending = 0\ncompleted = \"100%\"")),
+        ("an expectation that runs backwards", expect("pending = \"60..40\"")),
+        ("an expectation beyond all orders", expect("completed = \"110%\"")),
+        ("an expectation of an unknown cohort", expect("cohort = \"cards\"\npending = 0")),
+        ("an expectation at no time", expect("pending = 0\nat = \"noon\"")),
+        ("a cause of what is not pending", expect("completed = \"100%\"\ncause = \"device-asleep\"")),
+        ("a code of what did not fail", expect("pending = 3\ncode = 12064")),
         ("no target", format!("name = \"test\"\n{COHORT}")),
         ("two targets", target("[target.embedded]\n[target.observe]\nurl = \"http://127.0.0.1\"\n")),
         ("an unknown target", target("[target.nanomdn]\nurl = \"http://127.0.0.1\"\n")),

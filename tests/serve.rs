@@ -209,3 +209,19 @@ async fn a_parent_hears_where_its_child_serves_or_why_not() {
     let missing = Embedded::spawn(&folder.path().join("none"), &rig.settings).await;
     assert!(missing.unwrap_err().to_string().starts_with("cannot start"));
 }
+
+#[tokio::test]
+async fn an_administrator_takes_a_command_back() {
+    let mut rig = Rig::start(IdentityMode::Signature).await;
+    rig.enroll().await;
+    rig.enqueue("C1", "?nopush=1").await;
+    rig.enqueue("C2", "?nopush=1").await;
+    let path = format!("/v1/queue/{}/C1", rig.udid);
+    assert_eq!(rig.admin("DELETE", &path, Vec::new()).await.0, 200);
+    assert_eq!(rig.admin("DELETE", &path, Vec::new()).await.0, 404);
+    let (_, command) = rig.device("/mdm", "", idle(&rig.udid)).await;
+    assert!(String::from_utf8(command).unwrap().contains("C2"));
+    rig.api_key = "guess".to_owned();
+    let path = format!("/v1/queue/{}/C2", rig.udid);
+    assert_eq!(rig.admin("DELETE", &path, Vec::new()).await.0, 401);
+}

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::apns::slot::Keep;
-use mdmstorm::device::contract::{Answer, Change, Output, Push, Reply};
+use mdmstorm::condition::Condition;
+use mdmstorm::device::contract::{Answer, Change, Output, Push, Reply, Urgency};
 use mdmstorm::device::environment::Environment;
-use mdmstorm::device::traits::{Alternation, BackOff, Platform, ReplyTimes, Traits};
+use mdmstorm::device::traits::{BackOff, Platform, ReplyTimes, Rhythm, Traits};
 use mdmstorm::fact::{FactKind, Stamps};
 use mdmstorm::ids::{Channel, CohortId, Crowd, CrowdId, DeviceId, OrderBook, PushId};
 use mdmstorm::seed::{Dist, Seed};
@@ -21,19 +22,10 @@ fn environment() -> Arc<Environment> {
     let exponential = |secs| Dist::Exponential {
         mean: Duration::from_secs(secs),
     };
-    let absence = |inside, outside| Alternation {
-        inside: exponential(inside),
-        outside: exponential(outside),
-        begins_inside: 0.3,
+    let absence = |condition, inside, outside| {
+        Rhythm::by_turns(condition, exponential(inside), exponential(outside), 0.3)
     };
     let traits = Traits {
-        cohort: "carts".into(),
-        platform: Platform::Ipad,
-        product: "iPad14,1".into(),
-        model_name: "iPad mini (6th generation)".into(),
-        os_version: "18.1".into(),
-        build: "22B83".into(),
-        supervised: true,
         push_latency: exponential(1),
         stored_push_delay: exponential(2),
         wake_delay: exponential(1),
@@ -41,13 +33,15 @@ fn environment() -> Arc<Environment> {
             usual: exponential(1),
             by_request: BTreeMap::new(),
         },
-        sleep: Some(absence(60, 60)),
-        offline: Some(absence(20, 120)),
-        not_now: Vec::new(),
+        rhythms: vec![
+            absence(Condition::Asleep, 60, 60),
+            absence(Condition::Offline, 20, 120),
+        ],
         back_off: BackOff {
             initial: Duration::from_secs(10),
             max: Duration::from_secs(60),
         },
+        ..Traits::prompt("carts", Platform::Ipad)
     };
     Arc::new(Environment {
         seed: Seed(7),
@@ -60,6 +54,7 @@ fn environment() -> Arc<Environment> {
         epoch: RunEpoch::default(),
         orders: OrderBook::default(),
         cohorts: vec![Arc::new(traits)],
+        starts: Duration::ZERO,
         enroll_until: SimTime::from_secs(600),
     })
 }
@@ -71,6 +66,7 @@ fn push(env: &Environment, device: DeviceId, id: u64, now: SimTime) -> Push {
         channel,
         topic: TOPIC.into(),
         magic: Some(env.crowd.magic(channel, 0).into()),
+        urgency: Urgency::Immediate,
         arrived: now,
         due: now,
     }
@@ -149,6 +145,7 @@ impl Crowded {
                         (channel.device, format!("{:?}", request.said))
                     }
                     Output::Close(channel) => (channel.device, "closes".into()),
+                    Output::Token(channel, epoch) => (channel.device, format!("{epoch:?}")),
                     Output::Note(FactKind::Condition { device, now }) => {
                         (device, format!("{now:?}"))
                     }
@@ -193,7 +190,7 @@ fn what_is_due_at_one_instant_is_served_by_device_and_no_more_than_the_limit() {
         shard.tick(now, limit);
         let sent = shard.drain().filter_map(|output| match output {
             Output::Send(request) => Some(request.channel.device.0),
-            Output::Close(_) | Output::Note(_) => None,
+            Output::Close(_) | Output::Token(..) | Output::Note(_) => None,
         });
         let sent: Vec<u32> = sent.collect();
         (sent, shard.deadline())
@@ -223,7 +220,7 @@ fn a_push_that_must_not_be_stored_is_discarded_when_the_device_is_away() {
     let env = environment();
     let mut shard = Shard::new(Arc::clone(&env), Share { index: 0, of: 1 });
     let device = shard.add_enrolled(CohortId(0));
-    shard.change(SimTime::ZERO, device, Change::GoOffline);
+    shard.change(SimTime::ZERO, device, Change::Enter(Condition::Offline));
     shard.drain();
     shard.push(push(&env, device, 4, SimTime::ZERO), Keep::Never);
     let channel = Channel::device(device);
@@ -244,5 +241,5 @@ fn a_push_that_must_not_be_stored_is_discarded_when_the_device_is_away() {
 #[should_panic(expected = "device 3 is not of shard 0")]
 fn a_device_of_another_shard_is_a_mistake_of_ours() {
     let mut shard = Shard::new(environment(), Share { index: 0, of: 2 });
-    shard.change(SimTime::ZERO, DeviceId(3), Change::Sleep);
+    shard.change(SimTime::ZERO, DeviceId(3), Change::Enter(Condition::Asleep));
 }

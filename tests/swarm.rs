@@ -5,13 +5,13 @@
 //! timeline does) or [`FAULTS`] (what the network does). `MDMSTORM_SWARM_SEEDS` says how many seeds.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::fact::{Fact, FactKind};
-use mdmstorm::ids::{Channel, OrderIndex};
+use mdmstorm::ids::{Channel, DeviceId, OrderBook, OrderIndex};
 use mdmstorm::plan::Plan;
 use mdmstorm::record::account::Account;
 use mdmstorm::scenario::Scenario;
@@ -19,18 +19,22 @@ use mdmstorm::scenario::commands::build;
 use mdmstorm::seed::{Draw, Purpose, Seed};
 use mdmstorm::sim::checker::Checker;
 use mdmstorm::sim::network::{Conditions, Faults};
+use mdmstorm::sim::transcript::line;
 use mdmstorm::sim::{Settings, World};
 use mdmstorm::time::SimTime;
 
 /// Seeds when nobody says how many.
 const SEEDS: u64 = 30;
 
+/// Lines of a device's story that a failure shows.
+const LAST: usize = 30;
+
 /// How long trouble lasts after the last order, and how long everything has to settle once healed.
 const TROUBLE: Duration = Duration::from_secs(3_600);
 const HEALING: Duration = Duration::from_secs(3 * 24 * 3_600);
 
 /// What a cohort may be like: lines of its table, each there in half of the scenarios and cohorts.
-const LIFE: [&str; 8] = [
+const LIFE: [&str; 24] = [
     r#"sleep = { asleep = "1m..20m", awake = "10s..5m", share-asleep = 0.5 }"#,
     r#"link = { offline = "5s..10m", online = "10s..20m", share-offline = 0.2 }"#,
     r#"not-now = { requests = ["ProfileList"], probability = 0.6, for = "5s..10m" }"#,
@@ -39,10 +43,49 @@ const LIFE: [&str; 8] = [
     r#"wake-delay = "0s..20s""#,
     r#"reply = { usual = "0s..2m" }"#,
     r#"back-off = { initial = "1s", max = "10m" }"#,
+    r#"passcode = true"#,
+    r#"woken-by-push = "1s..5s""#,
+    r#"lock = { locked = "1m..1h", unlocked = "10s..10m", share-locked = 0.5 }"#,
+    r#"power = { off = "1m..30m", on = "10m..1h", share-off = 0.1, boot = "10s..1m" }"#,
+    r#"agent = { stopped = { for = "1m..20m", every = "10m..40m" }, throttled = 0.3 }"#,
+    r#"clock = { offset = "+200d", share = 0.3 }"#,
+    r#"clock = { offset = "-11m", drift-ppm = 50, resync = "30m", tls-tolerance = "5m" }"#,
+    r#"poll-on = ["boot", "network-return", "unlock"]"#,
+    r#"not-now = { name = "busy", probability = 0.5 }"#,
+    r#"failures = { requests = ["SecurityInfo"], probability = 0.5, domain = "MCMDMErrorDomain", code = 12064 }"#,
+    r#"misbehaves = { probability = 0.3, do = "duplicate" }"#,
+    r#"misbehaves = { probability = 0.3, do = "unknown-command" }"#,
+    r#"misbehaves = { probability = 0.3, do = "never" }"#,
+    r#"misbehaves = { probability = 0.3, do = "truncated" }"#,
+    r#"misbehaves = { probability = 0.3, do = "wrong-types" }"#,
+    r#"misbehaves = { probability = 0.3, do = { late = "10s..5m" } }"#,
 ];
 
 /// What a timeline may do.
-const EVENTS: [&str; 4] = ["sleep", "wake", "go-offline", "come-online"];
+const EVENTS: [&str; 22] = [
+    "sleep",
+    "wake",
+    "go-offline",
+    "come-online",
+    "power-off",
+    "power-on",
+    "reboot",
+    "lock",
+    "unlock",
+    "block-push",
+    "move-to-hotspot",
+    "deafen",
+    "enter-setup",
+    "throttle",
+    "crash-agent",
+    "open-agent",
+    "log-out",
+    "log-in",
+    "block-login",
+    "lock-keychain",
+    "rotate-token",
+    "sync-clock",
+];
 
 /// What may be ordered.
 const REQUESTS: [&str; 5] = [
@@ -98,8 +141,12 @@ impl Case {
                 text,
                 "\n[[cohorts]]\nname = \"c{cohort}\"\ncount = {count}\npreset = \"{preset}\"\n"
             );
+            // Two lines of one key are two ways to be in it: one of them is enough.
+            let mut keys = BTreeSet::new();
             for line in kinds.iter().filter(|_| die.chance(0.5)) {
-                let _ = writeln!(text, "{line}");
+                if keys.insert(line.split(' ').next()) {
+                    let _ = writeln!(text, "{line}");
+                }
             }
         }
         for stage in 0..1 + die(seed, 2).below(2) {
@@ -169,7 +216,7 @@ impl Case {
     /// Runs, heals, and runs to the end.
     fn run(&self) -> Result<(), String> {
         let mut world = self.world()?;
-        let mut eyes = Eyes::default();
+        let mut eyes = Eyes::of(&world);
         let mut heal_at = SimTime::NEVER;
         while let Some(facts) = world.step() {
             eyes.look(facts)?;
@@ -188,37 +235,68 @@ impl Case {
             return Ok(());
         }
         eyes.checker.close(&finished.account)?;
-        if open_at_server > 0 {
-            return Err(format!("the server still has {open_at_server} commands"));
-        }
         for pending in &finished.account.pending {
             // The server never had it, or it stands in line behind one that the server never had.
             let in_line = !eyes.offered.contains(&pending.order)
                 && account_has(&finished.account, pending.channel, &eyes.unknown);
             if !eyes.unknown.contains(&pending.order) && !in_line {
                 return Err(format!(
-                    "order {} is still open after everything was healed: {:?}, {}",
-                    pending.order.0, pending.cause, pending.evidence
+                    "order {} is still open after everything was healed: {:?}, {}\n{}",
+                    pending.order.0,
+                    pending.cause,
+                    pending.evidence,
+                    eyes.last_of(pending.channel)
                 ));
             }
+        }
+        if open_at_server > 0 {
+            return Err(format!("the server still has {open_at_server} commands"));
         }
         Ok(())
     }
 }
 
 /// The checkers, and the orders of which nobody knows whether the server has them.
-#[derive(Default)]
 struct Eyes {
     checker: Checker,
     unknown: BTreeSet<OrderIndex>,
     offered: BTreeSet<OrderIndex>,
     healed: bool,
+    book: OrderBook,
+    /// The last that was seen of each device.
+    last: BTreeMap<DeviceId, VecDeque<String>>,
 }
 
 impl Eyes {
+    fn of(world: &World) -> Self {
+        Self {
+            checker: Checker::new(world.book().clone()),
+            unknown: BTreeSet::new(),
+            offered: BTreeSet::new(),
+            healed: false,
+            book: world.book().clone(),
+            last: BTreeMap::new(),
+        }
+    }
+
+    /// The end of a device's story.
+    fn last_of(&self, channel: Channel) -> String {
+        let lines = self.last.get(&channel.device).into_iter().flatten();
+        lines.map(|line| format!("    {line}\n")).collect()
+    }
+
     fn look(&mut self, facts: &[Fact]) -> Result<(), String> {
         for fact in facts {
             self.checker.look(fact)?;
+            if let Some(device) = fact.kind.device()
+                && !matches!(fact.kind, FactKind::Condition { .. })
+            {
+                let lines = self.last.entry(device).or_default();
+                if lines.len() == LAST {
+                    lines.pop_front();
+                }
+                lines.push_back(line(fact, &self.book));
+            }
             if let FactKind::AcceptanceUnknown { order, .. } = fact.kind {
                 self.unknown.insert(order);
             }

@@ -79,6 +79,7 @@ impl World {
             epoch: self.clock.epoch(),
             orders: OrderBook::new(RUN, self.orders),
             cohorts: vec![Arc::new(prompt_ipads())],
+            starts: Duration::ZERO,
             enroll_until: self.clock.now() + Duration::from_secs(600),
         })
     }
@@ -87,13 +88,6 @@ impl World {
 /// iPads that do everything at once.
 pub(crate) fn prompt_ipads() -> Traits {
     Traits {
-        cohort: "ipads".into(),
-        platform: Platform::Ipad,
-        product: "iPad14,1".into(),
-        model_name: "iPad mini (6th generation)".into(),
-        os_version: "18.1".into(),
-        build: "22B83".into(),
-        supervised: true,
         push_latency: Dist::ZERO,
         stored_push_delay: Dist::ZERO,
         wake_delay: Dist::ZERO,
@@ -101,12 +95,10 @@ pub(crate) fn prompt_ipads() -> Traits {
             usual: Dist::ZERO,
             by_request: BTreeMap::new(),
         },
-        sleep: None,
-        offline: None,
-        not_now: Vec::new(),
         back_off: BackOff {
             initial: Duration::from_secs(5),
             max: Duration::from_secs(60),
         },
+        ..Traits::prompt("ipads", Platform::Ipad)
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::slot::Keep;
+use crate::device::contract::Urgency;
 use crate::ids::{Channel, Crowd, hex_decode};
 use crate::protocol::push::{self, PushPayloadError, Reason, Refusal};
 use crate::time::{RunEpoch, SimTime, WallTime};
@@ -47,6 +48,8 @@ pub struct Admitted {
     pub topic: Arc<str>,
     /// The PushMagic it carries, if any.
     pub magic: Option<Arc<str>>,
+    /// What its priority says.
+    pub urgency: Urgency,
     /// How long it may be kept.
     pub keep: Keep,
 }
@@ -77,8 +80,9 @@ pub struct Admission {
     epoch: RunEpoch,
     devices: u32,
     storage: Storage,
-    /// Tokens that have changed: the current epoch by channel, where it is not zero.
-    epochs: BTreeMap<Channel, (u32, WallTime)>,
+    /// Tokens that have changed: the current epoch by channel, where it is not zero; `None` where
+    /// no token counts.
+    epochs: BTreeMap<Channel, (Option<u32>, WallTime)>,
 }
 
 /// The most a payload may have, in bytes.
@@ -141,7 +145,7 @@ impl Admission {
         self.check_topic(push)
             .map_err(|reason| refused(Refusal::new(reason)))?;
         if let Some(&(current, since)) = self.epochs.get(&channel)
-            && current != epoch
+            && current != Some(epoch)
         {
             return Err(refused(Refusal::gone(
                 Reason::Unregistered,
@@ -161,13 +165,22 @@ impl Admission {
             channel,
             topic: Arc::clone(&self.topic),
             magic: magic.map(Into::into),
+            urgency: match push.priority {
+                Some("5" | "1") => Urgency::MayWait,
+                Some(_) | None => Urgency::Immediate,
+            },
             keep,
         })
     }
 
     /// From now on the channel's token has another epoch; older tokens are answered with 410.
     pub fn token_changed(&mut self, channel: Channel, epoch: u32, since: WallTime) {
-        self.epochs.insert(channel, (epoch, since));
+        self.epochs.insert(channel, (Some(epoch), since));
+    }
+
+    /// From now on the channel has no token; all are answered with 410 until it has another.
+    pub fn unregistered(&mut self, channel: Channel, since: WallTime) {
+        self.epochs.insert(channel, (None, since));
     }
 
     fn check_topic(&self, push: &Incoming<'_>) -> Result<(), Reason> {
@@ -412,6 +425,27 @@ mod tests {
         assert_eq!(refused.refusal, Refusal::gone(Reason::Unregistered, 5_000));
         let fresh = path(3, 1);
         assert!(admission.admit(SimTime::ZERO, &nanomdm(&fresh)).is_ok());
+    }
+
+    #[test]
+    fn every_token_of_a_channel_that_has_left_is_gone_until_it_returns() {
+        let mut admission = admission();
+        let channel = Channel::device(DeviceId(3));
+        admission.unregistered(channel, WallTime::from_unix_micros(7_000_000));
+        for epoch in [0, 1] {
+            let path = path(3, epoch);
+            let refused = admission.admit(SimTime::ZERO, &nanomdm(&path)).unwrap_err();
+            assert_eq!(refused.refusal, Refusal::gone(Reason::Unregistered, 7_000));
+            assert_eq!(refused.channel, Some(channel));
+        }
+        admission.token_changed(channel, 1, WallTime::from_unix_micros(8_000_000));
+        let back = path(3, 1);
+        assert!(admission.admit(SimTime::ZERO, &nanomdm(&back)).is_ok());
+        // Another channel of the device is not concerned.
+        let user = Channel { user: 1, ..channel };
+        let token = crowd().token(user, 0);
+        let path = format!("/3/device/{}", hex_lower(&token.0));
+        assert!(admission.admit(SimTime::ZERO, &nanomdm(&path)).is_ok());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! stored until it can be reached. A newer push takes the place of an older one in either state
 //! (Apple, "Sending notification requests to APNs": one notification per device and topic).
 
-use crate::device::contract::Push;
+use crate::device::contract::{Push, Urgency};
 use crate::fact::FactKind;
 use crate::time::SimTime;
 
@@ -88,11 +88,10 @@ impl Slot {
         }
     }
 
-    /// Whether a stored push waits for the device.
-    pub fn is_stored(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|held| held.state == State::Stored)
+    /// Whether it may wait for a device that saves power: of the stored push, if there is one.
+    pub fn stored(&self) -> Option<Urgency> {
+        let held = self.0.as_ref()?;
+        (held.state == State::Stored).then_some(held.push.urgency)
     }
 
     /// The device can be reached again: the stored push sets out and arrives at `due`.
@@ -107,7 +106,7 @@ impl Slot {
 
     /// The push on its way has arrived: the device gets it, or it is stored after all when the
     /// device has become unreachable meanwhile.
-    pub fn arrive(&mut self, now: SimTime, reachable: bool) -> Arrival {
+    pub fn arrive(&mut self, now: SimTime, hears: impl Fn(Urgency) -> bool) -> Arrival {
         let Some(mut held) = self.0.take() else {
             return Arrival::Nothing;
         };
@@ -121,7 +120,7 @@ impl Slot {
         {
             return Arrival::Kept(FactKind::PushDiscarded { push, channel });
         }
-        if reachable {
+        if hears(held.push.urgency) {
             return Arrival::Delivered(held.push);
         }
         if held.keep == Keep::Never {
@@ -155,6 +154,7 @@ mod tests {
             channel: Channel::default(),
             topic: "com.apple.mgmt.External.test".into(),
             magic: None,
+            urgency: Urgency::Immediate,
             arrived: SimTime::from_secs(id),
             due: SimTime::ZERO,
         }
@@ -166,8 +166,11 @@ mod tests {
     fn a_push_to_a_reachable_device_arrives_when_it_is_due() {
         let mut slot = Slot::default();
         assert_eq!(slot.take(push(1), LONG, Some(SimTime::from_secs(3))), []);
-        assert_eq!(slot.arrive(SimTime::from_secs(2), true), Arrival::Nothing);
-        let Arrival::Delivered(push) = slot.arrive(SimTime::from_secs(3), true) else {
+        assert_eq!(
+            slot.arrive(SimTime::from_secs(2), |_| true),
+            Arrival::Nothing
+        );
+        let Arrival::Delivered(push) = slot.arrive(SimTime::from_secs(3), |_| true) else {
             panic!("not delivered")
         };
         assert_eq!(push.due, SimTime::from_secs(3));
@@ -194,7 +197,7 @@ mod tests {
             ]
         ));
         slot.release(SimTime::from_secs(9));
-        let Arrival::Delivered(push) = slot.arrive(SimTime::from_secs(9), true) else {
+        let Arrival::Delivered(push) = slot.arrive(SimTime::from_secs(9), |_| true) else {
             panic!("not delivered")
         };
         assert_eq!(push.id, PushId(2));
@@ -205,7 +208,7 @@ mod tests {
         let mut slot = Slot::default();
         let facts = slot.take(push(1), Keep::Never, None);
         assert!(matches!(facts[..], [FactKind::PushDiscarded { .. }]));
-        assert!(!slot.is_stored());
+        assert_eq!(slot.stored(), None);
     }
 
     #[test]
@@ -221,7 +224,7 @@ mod tests {
             }]
         ));
         slot.release(SimTime::from_secs(9));
-        let arrival = slot.arrive(SimTime::from_secs(9), true);
+        let arrival = slot.arrive(SimTime::from_secs(9), |_| true);
         assert!(matches!(arrival, Arrival::Delivered(push) if push.id == PushId(1)));
     }
 
@@ -238,7 +241,7 @@ mod tests {
         let mut slot = Slot::default();
         slot.take(push(1), Keep::Until(SimTime::from_secs(5)), None);
         slot.release(SimTime::from_secs(6));
-        let arrival = slot.arrive(SimTime::from_secs(6), true);
+        let arrival = slot.arrive(SimTime::from_secs(6), |_| true);
         assert!(matches!(
             arrival,
             Arrival::Kept(FactKind::PushDiscarded { .. })
@@ -249,11 +252,11 @@ mod tests {
     fn a_device_that_leaves_while_a_push_is_on_its_way_gets_it_later() {
         let mut slot = Slot::default();
         slot.take(push(1), LONG, Some(SimTime::from_secs(2)));
-        let arrival = slot.arrive(SimTime::from_secs(2), false);
+        let arrival = slot.arrive(SimTime::from_secs(2), |_| false);
         assert!(matches!(
             arrival,
             Arrival::Kept(FactKind::PushStored { .. })
         ));
-        assert!(slot.is_stored());
+        assert_eq!(slot.stored(), Some(Urgency::Immediate));
     }
 }

@@ -11,11 +11,12 @@ pub(super) fn run(args: &ScenarioArgs) -> Result<u8, Stop> {
     let (cohorts, stages) = (plan.cohorts.len(), plan.stages.len());
     say(&format!(
         "{}: ok\n{devices} devices in {cohorts} cohort{}, {orders} orders in {stages} stage{}, \
-         plan {}",
+         plan {}{}",
         args.scenario.display(),
         plural(cohorts),
         plural(stages),
-        &plan.hash()[..16]
+        &plan.hash()[..16],
+        load::notes(&plan).trim_end(),
     ));
     Ok(0)
 }

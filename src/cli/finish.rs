@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::expect::{Played, expectations};
 use super::print::{paint, say, warn};
 use crate::engine::bundle::Bundle;
 use crate::engine::clock::wall_now;
@@ -56,7 +57,7 @@ impl Told {
     }
 
     /// What a report takes from what was known before.
-    pub(super) fn facts(&self, scenario: &Scenario, plan: &Plan) -> RunFacts {
+    pub(super) fn facts(&self, scenario: &Scenario, plan: &Plan, played: Played) -> RunFacts {
         let left_default = scenario.left_default.iter().map(|assumed| Assumption {
             key: assumed.key.to_owned(),
             value: assumed.value.to_owned(),
@@ -71,6 +72,7 @@ impl Told {
             target: self.target.clone(),
             started: self.started,
             thresholds: scenario.thresholds.clone(),
+            expectations: expectations(scenario, plan, played),
             assumptions: left_default.collect(),
             ..RunFacts::default()
         }
@@ -215,7 +217,7 @@ fn run_facts(finished: &Finished, scenario: &Scenario, plan: &Plan, told: &Told)
         health: health(finished, plan),
         caveats: caveats(finished, scenario),
         bundle: finished.bundle.folder().display().to_string(),
-        ..told.facts(scenario, plan)
+        ..told.facts(scenario, plan, Played::Real)
     }
 }
 

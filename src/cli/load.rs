@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::{ScenarioArgs, StateArgs};
+use super::expect::check_causes;
 use super::print::{Stop, colour};
 use crate::plan::Plan;
 use crate::report::exit::Exit;
@@ -27,6 +28,7 @@ pub(super) fn scenario(args: &ScenarioArgs) -> Result<Scenario, Stop> {
     if args.once {
         once(&mut scenario);
     }
+    check_causes(&scenario)?;
     Ok(scenario)
 }
 
@@ -49,6 +51,8 @@ fn once(scenario: &mut Scenario) {
     for cohort in &mut scenario.cohorts {
         cohort.count = 1;
     }
+    // What is expected of the crowd says nothing of one device of each cohort.
+    scenario.expects.clear();
     for stage in &mut scenario.stages {
         let shortest = Duration::from_secs(1).mul_f64(scenario.time_scale);
         stage.duration = stage.duration.min(shortest);
@@ -89,6 +93,13 @@ pub(super) fn plan(scenario: &Scenario, path: &Path) -> Result<Plan, Stop> {
         return Err(Stop::new(Exit::ScenarioInvalid, wrong.join("\n")));
     }
     Ok(Plan::new(scenario, built, scenario.seed))
+}
+
+/// A plan's notes, each on a line behind an empty one; nothing when there is none.
+pub(super) fn notes(plan: &Plan) -> String {
+    let notes = plan.notes();
+    let lines = notes.iter().map(|note| format!("\nnote: {note}\n"));
+    lines.collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

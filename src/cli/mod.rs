@@ -6,6 +6,7 @@ mod apns;
 mod args;
 mod check;
 mod doctor;
+mod expect;
 mod finish;
 mod load;
 mod log;

@@ -22,14 +22,19 @@ pub(super) fn run(args: &PlanArgs) -> Result<u8, Stop> {
         say(&orders(&plan));
         return Ok(0);
     }
-    say(&format!("{plan}{}", needs(&scenario, &plan)));
+    say(&format!(
+        "{plan}{}{}{}",
+        expectations(&scenario),
+        needs(&scenario, &plan),
+        load::notes(&plan)
+    ));
     Ok(0)
 }
 
 /// One line per order: index, due in scenario time, device, request type.
 fn orders(plan: &Plan) -> String {
     let mut text = String::new();
-    for order in &plan.orders {
+    for order in plan.by_due() {
         let command = &plan.commands[usize::from(order.command)];
         let _ = writeln!(
             text,
@@ -39,6 +44,16 @@ fn orders(plan: &Plan) -> String {
             order.channel,
             command.request_type
         );
+    }
+    text
+}
+
+/// What the scenario says will come of it, a line each; nothing when it says nothing.
+fn expectations(scenario: &Scenario) -> String {
+    let mut text = String::new();
+    for (number, expect) in scenario.expects.iter().enumerate() {
+        let title = if number == 0 { "\nexpect\n" } else { "" };
+        let _ = writeln!(text, "{title}  {}", expect.text);
     }
     text
 }

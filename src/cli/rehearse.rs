@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::RehearseArgs;
+use super::expect::Played;
 use super::finish::{Ending, Told, keep, warn_of_loss};
 use super::load;
 use super::print::{Stop, paint, say, warn};
@@ -51,7 +52,7 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Stop> {
             .out
             .as_ref()
             .map_or_else(String::new, |out| out.display().to_string()),
-        ..told.facts(&scenario, &plan)
+        ..told.facts(&scenario, &plan, Played::Virtual)
     };
     let mut report = Report::new(&finished.account, &facts);
     if let Some(mut bundle) = bundle {

@@ -1,15 +1,19 @@
 //! A command on a device: refused with NotNow, or executed and answered.
 
-use super::Device;
+use super::agent::{Agent, Around, subject};
 use super::contract::{Output, Reply};
+use super::deferrals::Because;
 use super::environment::Environment;
-use super::execution::{self, Subject};
-use super::session::{Session, Unsent};
+use super::execution::{self, Inventory, Outcome, Subject};
+use super::misbehaviour;
+use super::not_now;
+use super::session::{First, Session, Unsent};
 use super::timers::Timer;
-use super::traits::{NotNowRule, Platform};
-use crate::fact::{FactKind, Got, ResultStatus};
+use super::traits::{FailureRule, Platform, RuleScope};
+use crate::fact::{ErrorEnds, FactKind, Got, ResultStatus};
 use crate::ids::CommandUuid;
 use crate::protocol::command::Command;
+use crate::protocol::error_chain::ErrorItem;
 use crate::protocol::request_types;
 use crate::protocol::status_report::StatusReport;
 use crate::seed::Purpose;
@@ -20,10 +24,12 @@ use crate::time::SimTime;
 pub(super) struct Work {
     pub(super) uuid: CommandUuid,
     pub(super) command: Command,
+    /// The error it is answered with whatever else holds.
+    pub(super) refused: Option<Box<Outcome>>,
 }
 
 impl Work {
-    fn request_type(&self) -> &str {
+    pub(super) fn request_type(&self) -> &str {
         self.command.request_type.as_deref().unwrap_or_default()
     }
 }
@@ -59,7 +65,13 @@ pub(super) fn understand(reply: &Reply) -> (Got, Asked) {
                     uuid: uuid.clone(),
                     request_type,
                 };
-                (got, Asked::Work(Work { uuid, command }))
+                let refused = None;
+                let work = Work {
+                    uuid,
+                    command,
+                    refused,
+                };
+                (got, Asked::Work(work))
             }
             None => (
                 Got::Unreadable {
@@ -77,134 +89,177 @@ pub(super) fn understand(reply: &Reply) -> (Got, Asked) {
     }
 }
 
-impl Device {
+impl Agent {
     pub(super) fn receive_command(
         &mut self,
-        env: &Environment,
-        now: SimTime,
-        work: Work,
+        around: &Around<'_>,
+        mut work: Work,
         out: &mut Vec<Output>,
     ) {
-        let Some(until) = self.verdict(env, now, &work) else {
-            let spans = &self.traits(env).reply;
-            let dist = spans
-                .by_request
-                .get(work.request_type())
-                .unwrap_or(&spans.usual);
-            let event = self.event_of(env, &work.uuid);
-            let span = self.draw(env, Purpose::Execute, event, 0).span(dist);
-            self.session = Session::Executing(Box::new(work));
-            self.timers.set(Timer::Execute, now + span);
-            return;
+        // What fails for good is not put off (protocol.md 1.6).
+        work.refused = refusal(around, &work).map(Box::new);
+        if work.refused.is_none()
+            && let Some(because) = self.verdict(around, &work)
+        {
+            return self.refuse(around, work, because, out);
+        }
+        let spans = &around.traits.reply;
+        let dist = spans
+            .by_request
+            .get(work.request_type())
+            .unwrap_or(&spans.usual);
+        let event = event_of(around.env, &work.uuid);
+        let span = around
+            .draw(self.user, Purpose::Execute, event, 0)
+            .span(dist);
+        self.session = Session::Executing(Box::new(work));
+        self.timers.set(Timer::Execute, around.now + span);
+    }
+
+    fn refuse(&mut self, around: &Around<'_>, work: Work, because: Because, out: &mut Vec<Output>) {
+        let why = match because {
+            Because::Condition(condition) => condition.name().to_owned(),
+            Because::Rule(number, _) => name_of(around, number),
+            Because::Over => String::new(),
         };
         let rare = self.rare();
-        if !rare.deferrals.holds(&work.uuid, now) {
-            rare.deferrals.refuse(&work.uuid, until);
+        if rare.deferrals.holds(&work.uuid, around.now).is_none() {
+            let request_type = work.command.request_type.as_deref().unwrap_or_default();
+            rare.deferrals.refuse(&work.uuid, request_type, because);
         }
         let next = rare.deferrals.next();
         self.timers.set(Timer::Deferral, next);
-        self.reply(env, now, work.uuid, ResultStatus::NotNow, out);
+        out.push(Output::Note(FactKind::Refused {
+            channel: self.channel(around.device),
+            uuid: work.uuid.clone(),
+            why,
+        }));
+        self.reply(around, work.uuid, ResultStatus::NotNow, out);
     }
 
-    /// Whether the command is refused with NotNow, and until when.
-    fn verdict(&self, env: &Environment, now: SimTime, work: &Work) -> Option<SimTime> {
+    /// Whether and why the command is refused with NotNow.
+    fn verdict(&self, around: &Around<'_>, work: &Work) -> Option<Because> {
+        let request_type = work.request_type();
         let deferrals = self.rare.as_deref().map(|rare| &rare.deferrals);
-        if deferrals.is_some_and(|d| d.holds(&work.uuid, now)) {
-            return Some(now);
+        if let Some(because) = deferrals.and_then(|d| d.holds(&work.uuid, around.now)) {
+            return Some(because);
         }
-        let traits = self.traits(env);
-        let rule = traits
-            .not_now
-            .iter()
-            .find(|rule| self.is_about(env, rule, work.request_type()))?;
+        if let Some(condition) = not_now::reason(&subject(around, self.user), request_type) {
+            return Some(Because::Condition(condition));
+        }
+        let is_ios_like = around.traits.platform != Platform::Mac;
+        let rule = around.traits.not_now.iter().find(|rule| {
+            let named = is_named(&rule.scope, request_type);
+            let all = || !request_types::never_not_now(is_ios_like, request_type);
+            !around.is_ended(rule.scope.number) && named.unwrap_or_else(all)
+        })?;
         let attempt = deferrals.map_or(0, |d| d.attempts(&work.uuid));
-        let event = self.event_of(env, &work.uuid);
-        let mut draw = self.draw(env, Purpose::NotNow, event, attempt);
-        draw.chance(rule.probability)
-            .then(|| now + env.scaled(draw.span(&rule.lasts)))
-    }
-
-    fn is_about(&self, env: &Environment, rule: &NotNowRule, request_type: &str) -> bool {
-        if !rule.requests.is_empty() {
-            return rule.requests.iter().any(|about| about == request_type);
-        }
-        let is_ios_like = self.traits(env).platform != Platform::Mac;
-        !request_types::never_not_now(is_ios_like, request_type)
-    }
-
-    /// The event number of a command's draws: its order, so that verdicts are the same in every
-    /// run; for a command nobody here ordered, a number made from its UUID.
-    fn event_of(&self, env: &Environment, uuid: &CommandUuid) -> u64 {
-        match env.orders.order(uuid) {
-            Some(order) => u64::from(order.0),
-            None => {
-                let hash = blake3::hash(uuid.0.as_bytes());
-                let mut word = [0_u8; 8];
-                word.copy_from_slice(&hash.as_bytes()[..8]);
-                u64::from_le_bytes(word) | 1 << 63
-            }
-        }
+        let event = event_of(around.env, &work.uuid);
+        let mut draw = around.draw(self.user, Purpose::NotNow, event, attempt);
+        draw.chance(rule.scope.probability).then(|| {
+            let until = match &rule.lasts {
+                Some(lasts) => around.now + around.env.scaled(draw.span(lasts)),
+                None => SimTime::NEVER,
+            };
+            Because::Rule(rule.scope.number, until)
+        })
     }
 
     pub(super) fn finish_execution(
         &mut self,
-        env: &Environment,
-        now: SimTime,
+        around: &Around<'_>,
         due: SimTime,
         out: &mut Vec<Output>,
     ) {
-        let Session::Executing(work) = std::mem::replace(&mut self.session, Session::Resting)
+        let Session::Executing(mut work) = std::mem::replace(&mut self.session, Session::Resting)
         else {
             return;
         };
-        let udid = env.crowd.udid(self.id);
-        let serial = env.crowd.serial(self.id);
-        let traits = env.traits(self.cohort);
+        let (error, unsent) = self.execute(around, &mut work);
+        out.push(Output::Note(FactKind::Executed {
+            channel: self.channel(around.device),
+            uuid: work.uuid.clone(),
+            due,
+            error,
+        }));
+        match misbehaviour::draw(around, self.user, self.sessions, &work) {
+            None => {
+                self.rare().unsent = Some(unsent);
+                self.send_unsent(around, out);
+            }
+            Some(does) => self.misbehave(around, unsent, does, out),
+        }
+    }
+
+    /// Executes the command: why it failed, if it did, and the result to send.
+    fn execute(&mut self, around: &Around<'_>, work: &mut Work) -> (Option<ErrorEnds>, Unsent) {
+        let udid = around.env.crowd.udid(around.device);
+        let serial = around.env.crowd.serial(around.device);
         let mut inventory = self
             .rare
             .as_deref_mut()
-            .map(|r| std::mem::take(&mut r.inventory));
+            .map(|rare| std::mem::take(&mut rare.inventory))
+            .unwrap_or_default();
         let subject = Subject {
-            id: self.id,
-            traits,
+            id: around.device,
+            traits: around.traits,
             udid: &udid,
             serial: &serial,
-            seed: env.seed,
-            inventory: inventory.get_or_insert_default(),
+            seed: around.env.seed,
+            inventory: &inventory,
         };
-        let mut outcome = execution::execute(&work.command, &subject);
-        let mut inventory = inventory.unwrap_or_default();
+        let mut outcome = match (work.refused.take(), self.failure(around, work)) {
+            (Some(refused), _) => *refused,
+            (None, Some(rule)) => Outcome::error(vec![ErrorItem {
+                code: rule.code,
+                domain: rule.domain.clone().into(),
+                localized: rule.description.clone().into(),
+                us_english: None,
+            }]),
+            (None, None) => execution::execute(&work.command, &subject),
+        };
         if let Some(effect) = outcome.effect.take() {
             inventory.apply(effect);
         }
-        let (uuid, status) = (work.uuid, outcome.status);
-        let body = outcome.into_report(&udid, Some(uuid.clone())).into();
-        let rare = self.rare();
-        rare.inventory = inventory;
-        rare.unsent = Some(Unsent {
-            uuid: Some(uuid.clone()),
-            status,
-            body,
-        });
-        out.push(Output::Note(FactKind::Executed {
-            channel: self.channel(),
+        if !inventory.is_empty() {
+            self.rare().inventory = inventory;
+        }
+        let (error, status) = (outcome.error_ends(), outcome.status);
+        let uuid = Some(work.uuid.clone());
+        let unsent = Unsent {
+            body: outcome
+                .into_report(&udid, self.identity(around), uuid.clone())
+                .into(),
             uuid,
-            due,
-        }));
-        self.send_unsent(env, now, out);
+            status,
+            first: First::Proper,
+            then: None,
+        };
+        (error, unsent)
+    }
+
+    /// The rule of the scenario by which the command fails.
+    fn failure<'a>(&self, around: &Around<'a>, work: &Work) -> Option<&'a FailureRule> {
+        let rule = around.traits.failures.iter().find(|rule| {
+            !around.is_ended(rule.scope.number)
+                && is_named(&rule.scope, work.request_type()).unwrap_or(true)
+        })?;
+        let event = event_of(around.env, &work.uuid);
+        let mut draw = around.draw(self.user, Purpose::Failure, event, self.sessions);
+        draw.chance(rule.scope.probability).then_some(rule)
     }
 
     /// Answers at once, without a payload.
     pub(super) fn reply(
         &mut self,
-        env: &Environment,
-        now: SimTime,
+        around: &Around<'_>,
         uuid: CommandUuid,
         status: ResultStatus,
         out: &mut Vec<Output>,
     ) {
         let report = StatusReport {
-            udid: env.crowd.udid(self.id).into(),
+            udid: around.env.crowd.udid(around.device).into(),
+            user: self.identity(around),
             status: execution::wire_status(status),
             uuid: Some(uuid.clone()),
             error_chain: Vec::new(),
@@ -215,7 +270,56 @@ impl Device {
             uuid: Some(uuid),
             status,
             body,
+            first: First::Proper,
+            then: None,
         });
-        self.send_unsent(env, now, out);
+        self.send_unsent(around, out);
+    }
+}
+
+/// The error that comes before any thought of NotNow.
+fn refusal(around: &Around<'_>, work: &Work) -> Option<Outcome> {
+    let inventory = Inventory::default();
+    let subject = Subject {
+        id: around.device,
+        traits: around.traits,
+        udid: "",
+        serial: "",
+        seed: around.env.seed,
+        inventory: &inventory,
+    };
+    execution::refusal(&work.command, &subject, around.conditions())
+}
+
+/// The event number of a command's draws: its order, so that verdicts are the same in every run;
+/// for a command nobody here ordered, a number made from its UUID.
+pub(super) fn event_of(env: &Environment, uuid: &CommandUuid) -> u64 {
+    match env.orders.order(uuid) {
+        Some(order) => u64::from(order.0),
+        None => {
+            let hash = blake3::hash(uuid.0.as_bytes());
+            let mut word = [0_u8; 8];
+            word.copy_from_slice(&hash.as_bytes()[..8]);
+            u64::from_le_bytes(word) | 1 << 63
+        }
+    }
+}
+
+/// Whether a rule that names request types names this one; `None` for a rule about all.
+pub(super) fn is_named(scope: &RuleScope, request_type: &str) -> Option<bool> {
+    (!scope.requests.is_empty()).then(|| scope.requests.iter().any(|about| about == request_type))
+}
+
+/// How a rule of NotNow is called in facts.
+fn name_of(around: &Around<'_>, number: u8) -> String {
+    let rule = around
+        .traits
+        .not_now
+        .iter()
+        .find(|rule| rule.scope.number == number)
+        .expect("a command is refused by a rule of its cohort");
+    match rule.scope.name.as_str() {
+        "" => "a rule of the scenario".to_owned(),
+        name => name.to_owned(),
     }
 }

@@ -1,7 +1,9 @@
 //! A device's two doors on one screen: what can happen to it, and what it wants.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::condition::Condition;
 use crate::fact::{Broken, FactKind, Said, Stamps};
 use crate::ids::{Channel, PushId, RequestId};
 use crate::time::{SimTime, WallTime};
@@ -14,7 +16,7 @@ pub enum Input {
     /// A push reached the device.
     Push(Push),
     /// The answer to a request, or the news that there will be none.
-    Reply(RequestId, Reply),
+    Reply(Channel, RequestId, Reply),
     /// The timeline changes what the device is in.
     Change(Change),
     /// Time zero: sleep and absence from the network begin to alternate.
@@ -28,6 +30,9 @@ pub enum Output {
     Send(Request),
     /// Close the channel's connection.
     Close(Channel),
+    /// The channel has a push token of another epoch, which the push service learns at once;
+    /// `None` when it is not managed any more.
+    Token(Channel, Option<u32>),
     /// Something was observed.
     Note(FactKind),
 }
@@ -43,10 +48,21 @@ pub struct Push {
     pub topic: Arc<str>,
     /// The PushMagic it carries, if any.
     pub magic: Option<Arc<str>>,
+    /// Whether it may wait for a device that saves power.
+    pub urgency: Urgency,
     /// When its headers were read at the gateway.
     pub arrived: SimTime,
     /// When it was to reach the device.
     pub due: SimTime,
+}
+
+/// What `apns-priority` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// 10, or no priority: at once.
+    Immediate,
+    /// 5 or 1: when power allows.
+    MayWait,
 }
 
 /// One HTTP request. It says *what*; the courier knows *how* (TLS, signature, certificate header).
@@ -60,10 +76,41 @@ pub struct Request {
     pub said: Said,
     /// The XML property list; shared with the device, which keeps a result until it is delivered.
     pub body: Arc<[u8]>,
-    /// What the device believes the time is; the signing time of a signature.
+    /// What the device believes the time is: the signing time of a signature, and what the
+    /// server's certificates are judged by.
     pub wall: WallTime,
     /// When the device wanted it.
     pub asked: SimTime,
+    /// What the network does to it.
+    pub trip: Trip,
+}
+
+/// What the network between a device and the server does to one request; drawn by the device, so
+/// that it is the same on virtual and on real time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trip {
+    /// Added on the way there and back together.
+    pub latency: Duration,
+    /// Added to reading the answer.
+    pub slow_read: Duration,
+    /// Whether it gets there, and the answer back.
+    pub fate: Fate,
+}
+
+/// How far a request gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// There and back.
+    #[default]
+    Arrives,
+    /// The device refuses TLS before it says anything, as a lower-case fragment.
+    RefusesTls(String),
+    /// No answer comes within the timeout, and the server has not seen it.
+    Lost,
+    /// The connection is cut before the server has it.
+    CutBefore,
+    /// The server has answered it; the connection is cut before the device has the answer.
+    CutAfter,
 }
 
 /// How a request ended.
@@ -84,15 +131,23 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// A change of what a device is in, from the scenario's timeline.
+/// What the scenario's timeline does to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// Fall asleep and stay so until told otherwise.
-    Sleep,
-    /// Wake up; the cohort's own sleep goes on from here.
-    Wake,
-    /// Leave the network and stay away until told otherwise.
-    GoOffline,
-    /// Come back; the cohort's own link goes on from here.
-    ComeOnline,
+    /// Enter a condition and stay in it until told otherwise.
+    Enter(Condition),
+    /// Leave a condition; a rhythm of the cohort goes on from here.
+    Leave(Condition),
+    /// Restart: off for as long as a boot takes, then as after any boot.
+    Reboot,
+    /// Set the clock by hand, this far ahead in microseconds, and never right by itself again.
+    SetClock(i64),
+    /// "Set automatically": right from now on.
+    SyncClock,
+    /// A rule of the cohort, by its number, does not apply any more.
+    EndRule(u8),
+    /// Push tokens change, and TokenUpdate says so.
+    RotateToken,
+    /// Enrol again, as after the profile was removed.
+    Reenroll,
 }

@@ -21,6 +21,9 @@ pub struct Environment {
     pub time_scale: f64,
     /// The wall time at the run's beginning.
     pub epoch: RunEpoch,
+    /// The time of the scenario's week at time zero, since Monday 00:00: what daily windows count
+    /// from.
+    pub starts: Duration,
     /// Which order a CommandUUID belongs to.
     pub orders: OrderBook,
     /// Traits by cohort.

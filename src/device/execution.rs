@@ -1,26 +1,30 @@
 //! What a device answers to a command, and what the command does to it.
 //!
-//! The order of decisions is that of protocol.md 1.6: can the command be read, does this system
-//! know it, may management do it, and then the answer. NotNow is decided before, by conditions.
+//! The order of decisions is that of protocol.md 1.6: errors first ([`refusal`]), then NotNow by
+//! conditions (`device::not_now`), then the answer ([`execute`]).
 
 mod application;
 mod generic;
 mod information;
 mod inventory;
 mod profile;
+mod refusal;
 mod security;
 
 use ::plist::{Dictionary, Value};
 
 pub use information::factory_name;
 pub use inventory::{Effect, Inventory, Profile};
+pub use refusal::refusal;
 
+use crate::condition::Conditions;
 use crate::device::traits::{Platform, Traits};
-use crate::fact::ResultStatus;
+use crate::fact::{ErrorCode, ErrorEnds, ResultStatus};
 use crate::ids::{CommandUuid, DeviceId};
+use crate::protocol::checkin::User;
 use crate::protocol::command::Command;
 use crate::protocol::error_chain::ErrorItem;
-use crate::protocol::request_types::{Key, Kind, RequestType, System, version};
+use crate::protocol::request_types::{Key, Kind, RequestType, System};
 use crate::protocol::status_report::{Status, StatusReport};
 use crate::seed::{Draw, Purpose, Seed};
 
@@ -74,7 +78,8 @@ impl Outcome {
         self
     }
 
-    fn error(error_chain: Vec<ErrorItem>) -> Self {
+    /// It failed, with these errors, top-level first.
+    pub(super) fn error(error_chain: Vec<ErrorItem>) -> Self {
         Self {
             status: ResultStatus::Error,
             payload: Dictionary::new(),
@@ -92,10 +97,24 @@ impl Outcome {
         }
     }
 
+    /// The two ends of its error chain; `None` when it has none.
+    pub fn error_ends(&self) -> Option<ErrorEnds> {
+        let code = |item: &ErrorItem| ErrorCode {
+            domain: item.domain.to_string(),
+            code: item.code,
+        };
+        let (top, causes) = self.error_chain.split_first()?;
+        Some(ErrorEnds {
+            top: code(top),
+            deepest: causes.last().map(code),
+        })
+    }
+
     /// The body of the report about the command `uuid`.
-    pub fn into_report(self, udid: &str, uuid: Option<CommandUuid>) -> Vec<u8> {
+    pub fn into_report(self, udid: &str, user: Option<User>, uuid: Option<CommandUuid>) -> Vec<u8> {
         StatusReport {
             udid: udid.into(),
+            user,
             status: wire_status(self.status),
             uuid,
             error_chain: self.error_chain,
@@ -115,28 +134,18 @@ pub(super) const fn wire_status(status: ResultStatus) -> Status {
     }
 }
 
-/// Executes `command` on `device`.
+/// Executes `command` on `device`, or refuses it as one would that is in nothing.
 pub fn execute(command: &Command, device: &Subject<'_>) -> Outcome {
-    let (Some(name), None) = (command.request_type.as_deref(), command.defect()) else {
-        return Outcome::format_error();
-    };
-    let known =
-        RequestType::of_name(name).and_then(|row| Some((row, row.support(device.system())?)));
-    let Some((row, support)) = known else {
-        return device.unknown(name);
-    };
-    if version(&device.traits.os_version) < support.since {
-        return device.unknown(name);
-    }
-    if support.supervised && !device.traits.supervised {
-        let what = format!("{name} needs a supervised device");
-        return Outcome::error(vec![ErrorItem::not_authorized(&what)]);
+    if let Some(refused) = refusal(command, device, Conditions::NONE) {
+        return refused;
     }
     let request = &command.command;
-    if row.request_keys().any(|key| !has(request, key)) {
-        return Outcome::format_error();
-    }
-    match name {
+    let row = command
+        .request_type
+        .as_deref()
+        .and_then(RequestType::of_name);
+    let row = row.expect("a command of no known type is refused");
+    match row.name {
         "DeviceInformation" => information::answer(request, device),
         "SecurityInfo" => security::answer(device),
         "InstallProfile" => profile::install(request),

@@ -4,111 +4,80 @@
 //! It never measures, never does I/O and never fails: time, chance and answers are arguments, and
 //! what a server does wrong becomes a fact. [`Device::handle`] is the one door in; what the device
 //! wants is appended to the outputs it is handed, so a million sleeping devices hold no queues.
+//!
+//! A device is a [`Life`] (what it is in), a clock, and an [`Agent`] for each of its channels.
 
+mod agent;
+mod clock;
 mod commands;
 pub mod contract;
 mod deferrals;
 pub mod environment;
 pub mod execution;
-mod messages;
-mod presence;
+mod life;
+pub mod messages;
+mod misbehaviour;
+pub mod not_now;
+mod rhythm;
 mod session;
 pub mod timers;
 pub mod traits;
+mod trip;
 
-use std::time::Duration;
-
-use self::contract::{Change, Input, Output, Push};
-use self::deferrals::Deferrals;
+use self::agent::{Agent, Around, Enrollment, News};
+use self::clock::Clock;
+use self::contract::{Change, Input, Output, Push, Reply, Urgency};
 use self::environment::Environment;
-use self::execution::Inventory;
-use self::presence::Presence;
-use self::session::{Session, Unsent};
-use self::timers::{Timer, Timers};
+use self::life::{Life, Of};
 use self::traits::Traits;
-use crate::fact::{FactKind, Ignored, Reach, WakeReason};
-use crate::ids::{Channel, CohortId, DeviceId, RequestId};
-use crate::seed::{Draw, Purpose};
+use crate::condition::{Condition, Conditions};
+use crate::fact::{Broken, FactKind, WakeReason};
+use crate::ids::{CohortId, DeviceId};
+use crate::seed::{Dist, Purpose};
 use crate::time::SimTime;
 
-/// One virtual device. An idle one owns nothing on the heap.
+/// One virtual device. An idle one without users and rhythms owns nothing on the heap.
 #[derive(Debug)]
 pub struct Device {
     id: DeviceId,
     cohort: CohortId,
-    enrollment: Enrollment,
-    sleep: Presence,
-    absence: Presence,
-    session: Session,
-    /// It wants another session as soon as it can have one, and why.
-    owes: Option<WakeReason>,
-    /// NotNow was the last status it sent, so it polls by itself when a reason is over.
-    last_was_not_now: bool,
-    token_epoch: u32,
-    next_request: RequestId,
-    /// Failed requests in a row, for the back-off.
-    failures: u32,
-    /// Sessions so far: the event number of the draws that belong to a session.
-    sessions: u32,
-    timers: Timers,
-    /// What few devices have.
-    rare: Option<Box<Rare>>,
+    /// Whether it has been enrolled once.
+    was_enrolled: bool,
+    /// The rules of its cohort that events have ended, a bit each.
+    ended_rules: u32,
+    life: Life,
+    /// `None` for a clock that is right.
+    clock: Option<Box<Clock>>,
+    agent: Agent,
+    users: Box<[Agent]>,
 }
 
 // An idle device is a row in a table: its size is what a million of them cost.
-const _: () = assert!(size_of::<Device>() <= 160);
-
-/// How far a device has enrolled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Enrollment {
-    /// Authenticate is not accepted yet.
-    New,
-    /// Authenticate is accepted, TokenUpdate is not.
-    Authenticated,
-    /// Both are.
-    Enrolled,
-    /// It gave up.
-    Failed,
-}
-
-#[derive(Debug, Default)]
-struct Rare {
-    /// When it began to enrol.
-    enrolling_since: Option<SimTime>,
-    deferrals: Deferrals,
-    /// A result that no 2xx has confirmed.
-    unsent: Option<Unsent>,
-    inventory: Inventory,
-}
+const _: () = assert!(size_of::<Device>() <= 224);
 
 impl Device {
     /// A device that is not enrolled and begins to enrol at `enroll_at`.
-    pub fn new(id: DeviceId, cohort: CohortId, enroll_at: SimTime) -> Self {
-        let mut timers = Timers::none();
-        timers.set(Timer::Connect, enroll_at);
+    pub fn new(id: DeviceId, cohort: CohortId, traits: &Traits, enroll_at: SimTime) -> Self {
         Self {
             id,
             cohort,
-            enrollment: Enrollment::New,
-            sleep: Presence::Outside,
-            absence: Presence::Outside,
-            session: Session::Waking(WakeReason::Enroll),
-            owes: None,
-            last_was_not_now: false,
-            token_epoch: 0,
-            next_request: RequestId(0),
-            failures: 0,
-            sessions: 0,
-            timers,
-            rare: None,
+            was_enrolled: false,
+            ended_rules: 0,
+            life: Life::new(),
+            clock: None,
+            agent: Agent::of_device(enroll_at),
+            users: (1..=traits.users).map(Agent::of_user).collect(),
         }
     }
 
-    /// A device that is already enrolled and has nothing to do.
-    pub fn enrolled(id: DeviceId, cohort: CohortId) -> Self {
-        let mut device = Self::new(id, cohort, SimTime::NEVER);
-        device.enrollment = Enrollment::Enrolled;
-        device.session = Session::Resting;
+    /// A device that is already enrolled, with its users, and has nothing to do.
+    pub fn enrolled(id: DeviceId, cohort: CohortId, traits: &Traits) -> Self {
+        let mut device = Self::new(id, cohort, traits, SimTime::NEVER);
+        device.was_enrolled = true;
+        for agent in device.agents_mut() {
+            agent.enrollment = Enrollment::Enrolled;
+            agent.session = session::Session::Resting;
+        }
         device
     }
 
@@ -117,69 +86,86 @@ impl Device {
         self.cohort
     }
 
-    /// Whether and why pushes reach it.
-    pub const fn reach(&self) -> Reach {
-        match (self.absence.is_inside(), self.sleep.is_inside()) {
-            (true, _) => Reach::Offline,
-            (false, true) => Reach::Asleep,
-            (false, false) => Reach::Online,
-        }
+    /// What it is in.
+    pub fn conditions(&self, env: &Environment) -> Conditions {
+        self.life.conditions(self.traits(env))
     }
 
-    /// The current epoch of its push token.
-    pub const fn token_epoch(&self) -> u32 {
-        self.token_epoch
+    /// Whether a push to one of its channels reaches it, and how long it takes beside the way
+    /// itself; `None` when APNs has to keep it.
+    pub fn hears<'e>(&self, env: &'e Environment, user: u8, urgency: Urgency) -> Option<&'e Dist> {
+        let traits = self.traits(env);
+        let now = self.life.conditions(traits);
+        let absent = user > 0 && now.has(Condition::LoggedOut);
+        if absent || !self.life.hears(traits, urgency) {
+            return None;
+        }
+        let dozes = now.has(Condition::Asleep) && !now.has(Condition::DarkWake);
+        Some(match &traits.woken_by_push {
+            Some(longer) if dozes => longer,
+            Some(_) | None => &Dist::ZERO,
+        })
     }
 
     /// When it wants [`Input::Tick`] next.
     pub fn deadline(&self) -> SimTime {
-        self.timers.next()
+        let clock = self.clock.as_ref().map_or(SimTime::NEVER, |c| c.resync_at);
+        let agents = self.agents().map(|agent| agent.timers.next());
+        agents.fold(clock.min(self.life.next()), SimTime::min)
     }
 
     /// Whether it is in a session: a request is on its way or a command is being executed.
-    pub const fn is_in_session(&self) -> bool {
-        matches!(
-            self.session,
-            Session::Waiting { .. } | Session::Executing(_)
-        )
+    pub fn is_in_session(&self) -> bool {
+        self.agents().any(Agent::is_in_session)
     }
 
     /// Takes an input at `now` and appends what it wants to `out`.
     pub fn handle(&mut self, env: &Environment, now: SimTime, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Tick => {
-                while let Some((timer, due)) = self.timers.expire(now) {
-                    self.expire(env, now, timer, due, out);
-                }
-            }
+            Input::Tick => self.tick(env, now, out),
             Input::Push(push) => self.receive_push(env, now, &push, out),
-            Input::Reply(id, reply) => self.receive_reply(env, now, id, reply, out),
+            Input::Reply(channel, id, reply) => {
+                if self.clock.is_some() && may_be_the_clock(&reply) {
+                    // A clock that drifts is wrong by more than when it was set.
+                    self.note_clock(env, now, out);
+                }
+                self.with(env, now, channel.user, |agent, around| {
+                    agent.receive_reply(around, id, &reply, out);
+                });
+            }
             Input::Change(change) => self.change(env, now, change, out),
             Input::Begin => self.begin(env, now, out),
         }
+        self.take_news(env, now, out);
     }
 
-    fn expire(
-        &mut self,
-        env: &Environment,
-        now: SimTime,
-        timer: Timer,
-        due: SimTime,
-        out: &mut Vec<Output>,
-    ) {
-        match timer {
-            Timer::Sleep | Timer::Link => {
-                let before = self.reach();
-                self.alternate(env, timer, due);
-                self.reach_changed(env, now, before, out);
+    fn tick(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
+        loop {
+            let due = self.life.next();
+            if due <= now {
+                // What it is in comes before what its agents do at the same instant.
+                self.reconsider(env, due.max(now), out, |life, of| life.tick(of, due));
+                continue;
             }
-            Timer::Deferral => self.end_deferrals(env, now, out),
-            Timer::Connect => self.connect(env, now, due, out),
-            Timer::Execute => self.finish_execution(env, now, due, out),
+            if let Some(clock) = &self.clock
+                && clock.resync_at <= now
+            {
+                self.resync(env, now, out);
+                continue;
+            }
+            let mut turned = false;
+            for user in 0..=self.users.len() {
+                // There are at most 255 users: their number is a u8.
+                turned |= self.with(env, now, user as u8, |agent, around| {
+                    agent.tick(around, out)
+                });
+                self.take_news(env, now, out);
+            }
+            if !turned {
+                return;
+            }
         }
     }
-
-    // ---- pushes --------------------------------------------------------------------------
 
     fn receive_push(
         &mut self,
@@ -188,126 +174,69 @@ impl Device {
         push: &Push,
         out: &mut Vec<Output>,
     ) {
-        if let Some(why) = self.reason_to_ignore(env, push) {
-            let fact = FactKind::PushIgnored {
-                push: push.id,
-                channel: push.channel,
-                why,
-            };
-            out.push(Output::Note(fact));
-            return;
-        }
-        match self.session {
-            Session::Resting | Session::BackingOff => self.wake(env, now, WakeReason::Push),
-            // It connects anyway.
-            Session::Waking(_) => {}
-            // The server may have decided on an empty answer before the command behind this push
-            // was there, so one more look is due afterwards.
-            Session::Waiting { .. } | Session::Executing(_) => self.owes = Some(WakeReason::Push),
-        }
+        self.reconsider(env, now, out, |life, of| life.hear(of, now));
+        self.with(env, now, push.channel.user, |agent, around| {
+            agent.receive_push(around, push, out);
+        });
     }
 
-    fn reason_to_ignore(&self, env: &Environment, push: &Push) -> Option<Ignored> {
-        if self.enrollment != Enrollment::Enrolled {
-            return Some(Ignored::NotEnrolled);
-        }
-        if push.topic != env.topic {
-            return Some(Ignored::WrongTopic);
-        }
-        let ours = env.crowd.magic(Channel::device(self.id), self.token_epoch);
-        if push.magic.as_deref() != Some(ours.as_str()) {
-            return Some(Ignored::WrongMagic);
-        }
-        None
-    }
+    // ---- what it is in -------------------------------------------------------------------
 
-    /// Plans a session after the device's own delay.
-    fn wake(&mut self, env: &Environment, now: SimTime, why: WakeReason) {
-        let delay = self
-            .draw(env, Purpose::WakeDelay, u64::from(self.sessions), 0)
-            .span(&self.traits(env).wake_delay);
-        self.session = Session::Waking(why);
-        self.timers.set(Timer::Connect, now + delay);
-    }
-
-    // ---- sleep and network ---------------------------------------------------------------
-
-    /// Time zero: the cohort's alternations begin.
+    /// Time zero: rhythms begin, and clocks that are wrong are wrong from here.
     fn begin(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
-        let before = self.reach();
-        for (timer, purpose) in [(Timer::Sleep, Purpose::Sleep), (Timer::Link, Purpose::Link)] {
-            let Some(shape) = Presence::shape(self.traits(env), timer) else {
-                continue;
-            };
-            let mut die = self.draw(env, purpose, 0, 0);
-            let inside = die.chance(shape.begins_inside);
-            *self.presence(timer) = if inside {
-                Presence::Inside { changes: 0 }
-            } else {
-                Presence::Between { changes: 0 }
-            };
-            // The first stretch is entered somewhere in its course, so that a crowd does not move in
-            // step.
-            self.plan_next(env, timer, now, die.unit());
+        self.reconsider(env, now, out, |life, of| life.begin(of, now));
+        let clock = &self.traits(env).clock;
+        let begins = u64::from(u32::MAX);
+        let mut die = self.draw(env, Purpose::Begins, begins);
+        if (clock.offset_us != 0 || clock.drift_ppm != 0.0) && die.chance(clock.share) {
+            self.set_clock(env, now, clock.offset_us, out);
+            self.plan_resync(env, now);
         }
-        self.reach_changed(env, now, before, out);
-    }
-
-    fn alternate(&mut self, env: &Environment, timer: Timer, due: SimTime) {
-        let presence = self.presence(timer);
-        *presence = presence.toggled();
-        self.plan_next(env, timer, due, 1.0);
-    }
-
-    /// Draws how long the stretch that began at `from` lasts; `share` of it is left.
-    fn plan_next(&mut self, env: &Environment, timer: Timer, from: SimTime, share: f64) {
-        let Some(shape) = Presence::shape(self.traits(env), timer) else {
-            return;
-        };
-        let presence = *self.presence(timer);
-        let (span, changes) = match presence {
-            Presence::Inside { changes } => (&shape.inside, changes),
-            Presence::Between { changes } => (&shape.outside, changes),
-            Presence::Outside | Presence::Held { .. } => return,
-        };
-        let purpose = if timer == Timer::Sleep {
-            Purpose::Sleep
-        } else {
-            Purpose::Link
-        };
-        let mut draw = self.draw(env, purpose, u64::from(changes) + 1, 0);
-        let span = draw.span(span).mul_f64(share);
-        self.timers
-            .set(timer, from + env.scaled(span).max(SHORTEST_STRETCH));
     }
 
     fn change(&mut self, env: &Environment, now: SimTime, change: Change, out: &mut Vec<Output>) {
-        let before = self.reach();
-        let (timer, hold) = match change {
-            Change::Sleep => (Timer::Sleep, true),
-            Change::Wake => (Timer::Sleep, false),
-            Change::GoOffline => (Timer::Link, true),
-            Change::ComeOnline => (Timer::Link, false),
-        };
-        self.timers.clear(timer);
-        let presence = self.presence(timer);
-        *presence = if hold {
-            presence.held()
-        } else {
-            presence.released()
-        };
-        self.plan_next(env, timer, now, 1.0);
-        self.reach_changed(env, now, before, out);
+        match change {
+            Change::Enter(condition) => {
+                self.reconsider(env, now, out, |life, of| life.enter(of, condition));
+            }
+            Change::Leave(condition) => {
+                self.reconsider(env, now, out, |life, of| life.leave(of, now, condition));
+            }
+            Change::Reboot => self.reconsider(env, now, out, |life, of| life.reboot(of, now)),
+            Change::SetClock(ahead_us) => self.set_clock(env, now, ahead_us, out),
+            Change::SyncClock => self.sync_clock(now, out),
+            Change::EndRule(number) => {
+                self.ended_rules |= 1 << number;
+                self.each(env, now, |agent, around| agent.end_deferrals(around, out));
+            }
+            Change::RotateToken => self.rotate_token(env, now, out),
+            Change::Reenroll => self.reenroll(env, now, out),
+        }
     }
 
-    fn reach_changed(
+    /// Changes what the device is in, and lets its agents and its clock draw the consequences.
+    fn reconsider(
         &mut self,
         env: &Environment,
         now: SimTime,
-        before: Reach,
         out: &mut Vec<Output>,
+        change: impl FnOnce(&mut Life, &Of<'_>),
     ) {
-        let after = self.reach();
+        let traits = self.traits(env);
+        let before = self.life.conditions(traits);
+        let around = self.around(env, now);
+        let were_up: u32 = self
+            .agents()
+            .filter(|agent| agent.is_up(&around))
+            .map(|agent| 1 << agent.user)
+            .sum();
+        let of = Of {
+            env,
+            traits,
+            device: self.id,
+        };
+        change(&mut self.life, &of);
+        let after = self.life.conditions(traits);
         if before == after {
             return;
         }
@@ -315,72 +244,157 @@ impl Device {
             device: self.id,
             now: after,
         }));
-        match after {
-            Reach::Offline => {
-                // The request in flight comes back as lost; see `receive_reply`.
-                if matches!(self.session, Session::Waiting { .. }) {
-                    out.push(Output::Close(Channel::device(self.id)));
-                }
+        let booted = before.has(Condition::Off) && !after.has(Condition::Off);
+        if booted && traits.clock.flat_battery {
+            self.set_clock(env, now, clock::flat_battery(env, now), out);
+            self.plan_resync(env, now);
+        }
+        self.each(env, now, |agent, around| {
+            let was_up = were_up & 1 << agent.user != 0;
+            agent.conditions_changed(around, before, was_up, out);
+        });
+    }
+
+    // ---- the clock -----------------------------------------------------------------------
+
+    fn set_clock(&mut self, env: &Environment, now: SimTime, ahead_us: i64, out: &mut Vec<Output>) {
+        match self.clock.as_deref_mut() {
+            Some(clock) => {
+                clock.reset(now, ahead_us);
+                clock.resync_at = SimTime::NEVER;
             }
-            Reach::Asleep => {}
-            Reach::Online => self.return_to_network(env, now),
+            None => self.clock = Some(Box::new(Clock::set(now, ahead_us))),
         }
+        self.note_clock(env, now, out);
     }
 
-    /// Back on the network and awake: a request that failed or was put off is due at once.
-    fn return_to_network(&mut self, env: &Environment, now: SimTime) {
-        match (&self.session, self.owes) {
-            (Session::BackingOff, _) => self.wake(env, now, WakeReason::NetworkReturn),
-            (Session::Resting, Some(why)) => self.wake(env, now, why),
-            (Session::Resting, None)
-            | (Session::Waking(_) | Session::Waiting { .. } | Session::Executing(_), _) => {}
-        }
-    }
-
-    fn presence(&mut self, timer: Timer) -> &mut Presence {
-        match timer {
-            Timer::Sleep => &mut self.sleep,
-            Timer::Link | Timer::Deferral | Timer::Connect | Timer::Execute => &mut self.absence,
-        }
-    }
-
-    // ---- NotNow --------------------------------------------------------------------------
-
-    fn end_deferrals(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
-        let Some(rare) = self.rare.as_deref_mut() else {
-            return;
-        };
-        let ended = rare.deferrals.expire(now);
-        self.timers.set(Timer::Deferral, rare.deferrals.next());
-        if ended.is_empty() {
-            return;
-        }
-        let polls = self.ends_on_not_now();
-        for (uuid, due) in ended {
-            let channel = Channel::device(self.id);
-            out.push(Output::Note(FactKind::DeferralEnded {
-                channel,
-                uuid,
-                due,
-                polls,
+    fn sync_clock(&mut self, _now: SimTime, out: &mut Vec<Output>) {
+        if self.clock.take().is_some() {
+            out.push(Output::Note(FactKind::Clock {
+                device: self.id,
+                ahead_ms: 0,
             }));
         }
-        if !polls {
+    }
+
+    /// The clock is set right by itself, and may drift on from there.
+    fn resync(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
+        let traits = self.traits(env);
+        let cut_off = self.life.is_cut_off(traits);
+        let drifts = traits.clock.drift_ppm != 0.0;
+        if !cut_off && !drifts {
+            return self.sync_clock(now, out);
+        }
+        if let (Some(clock), false) = (self.clock.as_deref_mut(), cut_off) {
+            clock.reset(now, 0);
+        }
+        self.plan_resync(env, now);
+        if !cut_off {
+            self.note_clock(env, now, out);
+        }
+    }
+
+    fn plan_resync(&mut self, env: &Environment, now: SimTime) {
+        let Some(dist) = &self.traits(env).clock.resync else {
             return;
+        };
+        let resyncs = self.clock.as_ref().map_or(0, |clock| clock.resyncs);
+        let span = self
+            .draw(env, Purpose::Resync, u64::from(resyncs))
+            .span(dist);
+        if let Some(clock) = self.clock.as_deref_mut() {
+            clock.resyncs += 1;
+            clock.resync_at = now + env.scaled(span).max(rhythm::SHORTEST_STRETCH);
         }
-        match self.session {
-            Session::Resting if self.reach() == Reach::Online => {
-                self.wake(env, now, WakeReason::NotNowOver);
+    }
+
+    fn note_clock(&self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
+        out.push(Output::Note(FactKind::Clock {
+            device: self.id,
+            ahead_ms: self.ahead_us(env, now) / 1_000,
+        }));
+    }
+
+    fn ahead_us(&self, env: &Environment, now: SimTime) -> i64 {
+        let traits = &self.traits(env).clock;
+        self.clock
+            .as_ref()
+            .map_or(0, |clock| clock.ahead_us(env, traits, now))
+    }
+
+    // ---- enrolment -----------------------------------------------------------------------
+
+    /// Hears what its agents' conversations mean for the whole device.
+    fn take_news(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
+        match self.agent.news.take() {
+            None => {}
+            Some(News::Enrolled) => {
+                self.was_enrolled = true;
+                self.each_user(env, now, |agent, around| {
+                    agent.wants(around, WakeReason::CheckIn);
+                });
             }
-            Session::Resting | Session::Waiting { .. } | Session::Executing(_) => {
-                self.owes = Some(WakeReason::NotNowOver);
+            Some(News::GaveUp(reason)) => {
+                out.push(Output::Note(FactKind::EnrollmentFailed {
+                    device: self.id,
+                    reason,
+                }));
             }
-            // What it connects for first is to deliver the NotNow.
-            Session::Waking(_) | Session::BackingOff if self.unsent().is_some() => {
-                self.owes = Some(WakeReason::NotNowOver);
-            }
-            Session::Waking(_) | Session::BackingOff => {}
+            Some(News::Unenrolled(why)) => self.unenroll(env, now, why, out),
         }
+        let told = self
+            .users
+            .iter_mut()
+            .find_map(|user| match user.news.take() {
+                Some(News::Unenrolled(why)) => Some(why),
+                Some(News::Enrolled | News::GaveUp(_)) | None => None,
+            });
+        if let Some(why) = told {
+            self.unenroll(env, now, why, out);
+        }
+    }
+
+    /// The server does not manage it: the profile goes, and with it every token.
+    fn unenroll(&mut self, env: &Environment, now: SimTime, why: String, out: &mut Vec<Output>) {
+        self.each(env, now, |agent, around| {
+            agent.forget(around, out);
+            agent.enrollment = Enrollment::Unmanaged;
+            out.push(Output::Token(agent.channel(around.device), None));
+        });
+        let device = self.id;
+        out.push(Output::Note(FactKind::Unenrolled { device, why }));
+    }
+
+    /// Enrols again, as after the profile was removed: new tokens, nothing kept.
+    fn reenroll(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
+        self.each(env, now, |agent, around| {
+            agent.forget(around, out);
+            agent.enrollment = if agent.user == 0 {
+                Enrollment::New
+            } else {
+                Enrollment::Authenticated
+            };
+            agent.token_epoch += 1;
+            let channel = agent.channel(around.device);
+            out.push(Output::Token(channel, Some(agent.token_epoch)));
+        });
+        self.with(env, now, 0, |agent, around| {
+            agent.wants(around, WakeReason::CheckIn);
+        });
+    }
+
+    /// Tokens change; each agent says so as soon as it can.
+    fn rotate_token(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
+        self.each(env, now, |agent, around| {
+            if agent.enrollment != Enrollment::Enrolled {
+                return;
+            }
+            agent.token_epoch += 1;
+            agent.owes_token = true;
+            let channel = agent.channel(around.device);
+            out.push(Output::Token(channel, Some(agent.token_epoch)));
+            agent.wants(around, WakeReason::CheckIn);
+        });
     }
 
     // ---- small things --------------------------------------------------------------------
@@ -389,28 +403,87 @@ impl Device {
         env.traits(self.cohort)
     }
 
-    fn draw(&self, env: &Environment, purpose: Purpose, event: u64, attempt: u32) -> Draw {
-        env.seed.draw(purpose, u64::from(self.id.0), event, attempt)
+    fn draw(&self, env: &Environment, purpose: Purpose, event: u64) -> crate::seed::Draw {
+        env.seed.draw(purpose, u64::from(self.id.0), event, 0)
     }
 
-    fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_with(Box::default)
+    fn agents(&self) -> impl Iterator<Item = &Agent> {
+        std::iter::once(&self.agent).chain(&self.users)
     }
 
-    /// Gives the rarely used box back once nothing is in it.
-    fn tidy_rare(&mut self) {
-        let is_empty = self.rare.as_deref().is_some_and(|rare| {
-            rare.deferrals.is_empty()
-                && rare.unsent.is_none()
-                && rare.enrolling_since.is_none()
-                && rare.inventory.is_empty()
-        });
-        if is_empty {
-            self.rare = None;
+    fn agents_mut(&mut self) -> impl Iterator<Item = &mut Agent> {
+        std::iter::once(&mut self.agent).chain(&mut self.users)
+    }
+
+    fn around<'a>(&'a self, env: &'a Environment, now: SimTime) -> Around<'a> {
+        Around {
+            env,
+            traits: self.traits(env),
+            device: self.id,
+            life: &self.life,
+            ahead_us: self.ahead_us(env, now),
+            ended_rules: self.ended_rules,
+            was_enrolled: self.was_enrolled,
+            now,
         }
+    }
+
+    /// Lets every agent do something.
+    fn each(
+        &mut self,
+        env: &Environment,
+        now: SimTime,
+        mut act: impl FnMut(&mut Agent, &Around<'_>),
+    ) {
+        self.with(env, now, 0, &mut act);
+        self.each_user(env, now, act);
+    }
+
+    fn each_user(
+        &mut self,
+        env: &Environment,
+        now: SimTime,
+        mut act: impl FnMut(&mut Agent, &Around<'_>),
+    ) {
+        for user in 1..=self.users.len() {
+            self.with(env, now, user as u8, &mut act);
+        }
+    }
+
+    /// Lets the agent of a channel do something; nothing for a user the device does not have.
+    fn with<T: Default>(
+        &mut self,
+        env: &Environment,
+        now: SimTime,
+        user: u8,
+        act: impl FnOnce(&mut Agent, &Around<'_>) -> T,
+    ) -> T {
+        let traits = env.traits(self.cohort);
+        let around = Around {
+            env,
+            traits,
+            device: self.id,
+            life: &self.life,
+            ahead_us: self
+                .clock
+                .as_ref()
+                .map_or(0, |clock| clock.ahead_us(env, &traits.clock, now)),
+            ended_rules: self.ended_rules,
+            was_enrolled: self.was_enrolled,
+            now,
+        };
+        let agent = match user {
+            0 => Some(&mut self.agent),
+            user => self.users.get_mut(usize::from(user) - 1),
+        };
+        agent.map_or_else(T::default, |agent| act(agent, &around))
     }
 }
 
-/// No stretch of sleep or absence is shorter on the ruler, whatever the distribution and the time
-/// scale say: a device that alternates faster would do nothing else.
-const SHORTEST_STRETCH: Duration = Duration::from_millis(10);
+/// Whether a request failed as one does with a wrong clock: in TLS, or by its signing time.
+fn may_be_the_clock(reply: &Reply) -> bool {
+    match &reply.answer {
+        Ok(answer) => answer.status == 400,
+        Err(broken) => matches!(broken, Broken::Tls(_)),
+    }
+}

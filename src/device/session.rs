@@ -1,22 +1,26 @@
-//! A device's conversation with the server: connect, report Idle or a kept result, run commands,
+//! An agent's conversation with the server: connect, report Idle or a kept result, run commands,
 //! until the empty answer (Apple, "Sending MDM commands to a device").
 //!
 //! At most one request is in flight. A result is kept until a 2xx has been read whole, and is sent
 //! again first thing in the next session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::agent::{Agent, Around, Enrollment, News};
+use super::clock;
 use super::commands::{Asked, Work, understand};
-use super::contract::{Output, Reply, Request};
+use super::contract::{Answer, Output, Reply, Request};
+use super::rhythm::SHORTEST_STRETCH;
 use super::timers::Timer;
-use super::{Device, Enrollment, Environment};
-use crate::fact::{FactKind, Got, Reach, ResultStatus, Said, WakeReason};
-use crate::ids::{Channel, CommandUuid, RequestId};
+use super::trip;
+use crate::fact::{FactKind, Got, ResultStatus, Said, WakeReason};
+use crate::ids::{CommandUuid, RequestId};
 use crate::protocol::status_report;
 use crate::seed::Purpose;
 use crate::time::SimTime;
 
-/// Where a device is between two sessions or within one.
+/// Where an agent is between two sessions or within one.
 #[derive(Debug)]
 pub(super) enum Session {
     /// Nothing to do.
@@ -51,29 +55,39 @@ pub(super) struct Unsent {
     pub(super) uuid: Option<CommandUuid>,
     pub(super) status: ResultStatus,
     pub(super) body: Arc<[u8]>,
+    /// How it breaks the protocol the first time it is sent.
+    pub(super) first: First,
+    /// A result that goes out behind it: its own duplicate, or the right one behind a wrong one.
+    pub(super) then: Option<Box<Self>>,
 }
 
-impl Device {
-    /// The connect timer fired: begin a session, or put it off until the network is back.
-    pub(super) fn connect(
-        &mut self,
-        env: &Environment,
-        now: SimTime,
-        due: SimTime,
-        out: &mut Vec<Output>,
-    ) {
+/// What happens to a result the first time it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// Nothing.
+    Proper,
+    /// Another body goes out.
+    Mangled(Arc<[u8]>),
+    /// The device drops the connection before the answer.
+    Drops,
+}
+
+impl Agent {
+    /// The connect timer fired: begin a session, or put it off until the agent can.
+    pub(super) fn connect(&mut self, around: &Around<'_>, due: SimTime, out: &mut Vec<Output>) {
         let why = match self.session {
             Session::Waking(why) => why,
             Session::BackingOff => WakeReason::Retry,
             Session::Resting | Session::Waiting { .. } | Session::Executing(_) => return,
         };
         let is_enrolling = matches!(self.enrollment, Enrollment::New | Enrollment::Authenticated);
-        if is_enrolling && due > env.enroll_until && self.failures > 0 {
-            self.give_up_enrolling("no answer in time".into(), out);
+        let gives_up = is_enrolling && !around.was_enrolled && self.failures > 0;
+        if gives_up && due > around.env.enroll_until {
+            self.give_up_enrolling("no answer in time".into());
             return;
         }
-        if self.reach() == Reach::Offline {
-            self.wait_for_network();
+        if !self.may_connect(around) {
+            self.put_off(around);
             return;
         }
         // A NotNow that is over before it is delivered is followed by another look.
@@ -82,61 +96,76 @@ impl Device {
         }
         self.sessions += 1;
         out.push(Output::Note(FactKind::Woke {
-            channel: self.channel(),
+            channel: self.channel(around.device),
             due,
             why,
         }));
         let asking = match self.enrollment {
             Enrollment::New => Asking::Authenticate,
             Enrollment::Authenticated => Asking::TokenUpdate,
+            Enrollment::Enrolled if self.owes_token => Asking::TokenUpdate,
             Enrollment::Enrolled if self.unsent().is_some() => Asking::Result,
             Enrollment::Enrolled => Asking::Idle,
-            Enrollment::Failed => {
+            Enrollment::Unmanaged => {
                 self.session = Session::Resting;
                 return;
             }
         };
-        self.ask(env, now, asking, out);
+        self.ask(around, asking, out);
     }
 
-    fn ask(&mut self, env: &Environment, now: SimTime, asking: Asking, out: &mut Vec<Output>) {
+    fn ask(&mut self, around: &Around<'_>, asking: Asking, out: &mut Vec<Output>) {
         let id = self.next_request;
         self.next_request = RequestId(id.0.wrapping_add(1));
+        let mut drops = false;
         let (said, body) = match asking {
-            Asking::Authenticate => (Said::Authenticate, self.authenticate(env)),
-            Asking::TokenUpdate => (Said::TokenUpdate, self.token_update(env)),
+            Asking::Authenticate => (Said::Authenticate, self.authenticate(around)),
+            Asking::TokenUpdate => (Said::TokenUpdate, self.token_update(around)),
             Asking::Idle => {
                 self.last_was_not_now = false;
-                (
-                    Said::Idle,
-                    status_report::idle(&env.crowd.udid(self.id)).into(),
-                )
+                (Said::Idle, self.idle(around))
             }
-            Asking::Result => match self.unsent() {
-                Some(unsent) => (
-                    Said::Result {
-                        uuid: unsent.uuid.clone(),
-                        status: unsent.status,
-                    },
-                    Arc::clone(&unsent.body),
-                ),
-                None => return self.ask(env, now, Asking::Idle, out),
+            Asking::Result => match self.unsent_mut() {
+                Some(unsent) => {
+                    let body = match std::mem::replace(&mut unsent.first, First::Proper) {
+                        First::Proper => Arc::clone(&unsent.body),
+                        First::Mangled(body) => body,
+                        First::Drops => {
+                            drops = true;
+                            Arc::clone(&unsent.body)
+                        }
+                    };
+                    let (uuid, status) = (unsent.uuid.clone(), unsent.status);
+                    (Said::Result { uuid, status }, body)
+                }
+                None => return self.ask(around, Asking::Idle, out),
             },
         };
         self.session = Session::Waiting {
             request: id,
             asking,
         };
-        let channel = self.channel();
-        let wall = env.epoch.wall(now);
+        let mut trip = trip::draw(around, self.user, id);
+        if drops {
+            trip.fate = super::contract::Fate::CutAfter;
+        }
         out.push(Output::Send(Request {
             id,
-            channel,
+            channel: self.channel(around.device),
             said,
             body,
-            wall,
-            asked: now,
+            wall: clock::shown(around.env, around.now, around.ahead_us),
+            asked: around.now,
+            trip,
         }));
+    }
+
+    fn idle(&self, around: &Around<'_>) -> Arc<[u8]> {
+        let udid = around.env.crowd.udid(around.device);
+        match self.identity(around) {
+            None => status_report::idle(&udid).into(),
+            Some(user) => status_report::idle_of_user(&udid, &user).into(),
+        }
     }
 
     // ---- answers -------------------------------------------------------------------------
@@ -144,10 +173,9 @@ impl Device {
     /// An answer, or the news that there will be none. One that is not waited for is ignored.
     pub(super) fn receive_reply(
         &mut self,
-        env: &Environment,
-        now: SimTime,
+        around: &Around<'_>,
         id: RequestId,
-        reply: Reply,
+        reply: &Reply,
         out: &mut Vec<Output>,
     ) {
         let Session::Waiting { request, asking } = self.session else {
@@ -156,9 +184,9 @@ impl Device {
         if request != id {
             return;
         }
-        let (got, asked) = understand(&reply);
+        let (got, asked) = understand(reply);
         let said = self.said(asking);
-        let channel = self.channel();
+        let channel = self.channel(around.device);
         let delivered = got.is_delivered();
         let reason = (!delivered).then(|| describe(&got));
         if let Got::Unreadable { what } = &got {
@@ -179,7 +207,7 @@ impl Device {
             got,
         }));
         if let Some(reason) = reason {
-            return self.request_failed(env, now, reason, out);
+            return self.request_failed(around, asking, reply, reason, out);
         }
         // An answer that cannot be read does not end a row of failures: the waits keep growing.
         if !matches!(asked, Asked::Riddle) {
@@ -188,23 +216,40 @@ impl Device {
         match asking {
             Asking::Authenticate => {
                 self.enrollment = Enrollment::Authenticated;
-                self.ask(env, now, Asking::TokenUpdate, out);
+                self.ask(around, Asking::TokenUpdate, out);
             }
             Asking::TokenUpdate => {
-                self.enrollment = Enrollment::Enrolled;
-                let since = self.rare().enrolling_since.take().unwrap_or(now);
-                out.push(Output::Note(FactKind::Enrolled {
-                    device: self.id,
-                    since,
-                }));
-                self.end_session(env, now, out);
+                self.token_updated(around, out);
+                self.end_session(around, out);
             }
-            Asking::Idle => self.go_on(env, now, asked, out),
+            Asking::Idle => self.go_on(around, asked, out),
             Asking::Result => {
                 self.result_delivered();
-                self.go_on(env, now, asked, out);
+                if self.unsent().is_some() {
+                    // What the server wants next it will say again.
+                    self.ask(around, Asking::Result, out);
+                } else {
+                    self.go_on(around, asked, out);
+                }
             }
         }
+    }
+
+    fn token_updated(&mut self, around: &Around<'_>, out: &mut Vec<Output>) {
+        self.owes_token = false;
+        if self.enrollment == Enrollment::Enrolled {
+            if self.unsent().is_some() {
+                self.owes = Some(WakeReason::Retry);
+            }
+            return;
+        }
+        self.enrollment = Enrollment::Enrolled;
+        let since = self.rare().enrolling_since.take().unwrap_or(around.now);
+        if self.user == 0 && !around.was_enrolled {
+            let device = around.device;
+            out.push(Output::Note(FactKind::Enrolled { device, since }));
+        }
+        self.news = Some(News::Enrolled);
     }
 
     fn said(&self, asking: Asking) -> Said {
@@ -226,6 +271,7 @@ impl Device {
         let Some(unsent) = rare.unsent.take() else {
             return;
         };
+        rare.unsent = unsent.then.map(|then| *then);
         self.last_was_not_now = unsent.status == ResultStatus::NotNow;
         if let (false, Some(uuid)) = (self.last_was_not_now, &unsent.uuid) {
             rare.deferrals.forget(uuid);
@@ -233,22 +279,20 @@ impl Device {
     }
 
     /// A request was delivered, and its answer asks for something.
-    fn go_on(&mut self, env: &Environment, now: SimTime, asked: Asked, out: &mut Vec<Output>) {
+    fn go_on(&mut self, around: &Around<'_>, asked: Asked, out: &mut Vec<Output>) {
         match asked {
-            Asked::Nothing => self.end_session(env, now, out),
+            Asked::Nothing => self.end_session(around, out),
             Asked::Work(work) if work.command.defect().is_some() => {
-                self.reply(env, now, work.uuid, ResultStatus::CommandFormatError, out);
+                self.reply(around, work.uuid, ResultStatus::CommandFormatError, out);
             }
-            Asked::Work(work) => self.receive_command(env, now, work, out),
+            Asked::Work(work) => self.receive_command(around, work, out),
             // Asking again at once would spin.
-            Asked::Riddle => self.back_off(env, now, out),
+            Asked::Riddle => self.back_off(around, out),
         }
     }
 
-    fn end_session(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
-        let channel = self.channel();
-        out.push(Output::Close(channel));
-        out.push(Output::Note(FactKind::SessionEnded { channel }));
+    pub(super) fn end_session(&mut self, around: &Around<'_>, out: &mut Vec<Output>) {
+        self.close(around, out);
         self.session = Session::Resting;
         self.tidy_rare();
         let owes = match self.owes.take() {
@@ -257,81 +301,113 @@ impl Device {
             owes => owes,
         };
         match owes {
-            Some(why) if self.reach() == Reach::Online => self.wake(env, now, why),
+            Some(why) if self.is_up(around) => self.wake(around, why),
             owes => self.owes = owes,
         }
     }
 
+    /// Closes the connection and says that the session is over.
+    pub(super) fn close(&self, around: &Around<'_>, out: &mut Vec<Output>) {
+        let channel = self.channel(around.device);
+        out.push(Output::Close(channel));
+        out.push(Output::Note(FactKind::SessionEnded { channel }));
+    }
+
     fn request_failed(
         &mut self,
-        env: &Environment,
-        now: SimTime,
+        around: &Around<'_>,
+        asking: Asking,
+        reply: &Reply,
         reason: String,
         out: &mut Vec<Output>,
     ) {
-        let enrolling = self.enrollment != Enrollment::Enrolled;
-        if enrolling && now >= env.enroll_until {
-            let channel = self.channel();
-            out.push(Output::Close(channel));
-            out.push(Output::Note(FactKind::SessionEnded { channel }));
-            self.give_up_enrolling(reason, out);
+        let is_enrolled = self.enrollment == Enrollment::Enrolled;
+        match reply.answer.as_ref().ok().map(verdict_of) {
+            Some(Verdict::Unmanaged) if is_enrolled || around.was_enrolled => {
+                self.close(around, out);
+                self.session = Session::Resting;
+                self.news = Some(News::Unenrolled(reason));
+                return;
+            }
+            Some(Verdict::Unmanaged) => {
+                self.close(around, out);
+                self.give_up_enrolling(reason);
+                return;
+            }
+            // That user is not managed until the next login (archived MDM Protocol Reference).
+            Some(Verdict::Gone) if self.user > 0 && asking == Asking::TokenUpdate => {
+                self.close(around, out);
+                self.session = Session::Resting;
+                self.enrollment = Enrollment::Unmanaged;
+                return;
+            }
+            Some(Verdict::Gone | Verdict::Retry) | None => {}
+        }
+        let gives_up = !is_enrolled && !around.was_enrolled && self.user == 0;
+        if gives_up && around.now >= around.env.enroll_until {
+            self.close(around, out);
+            self.give_up_enrolling(reason);
             return;
         }
-        self.back_off(env, now, out);
+        self.back_off(around, out);
     }
 
-    fn give_up_enrolling(&mut self, reason: String, out: &mut Vec<Output>) {
-        self.enrollment = Enrollment::Failed;
+    fn give_up_enrolling(&mut self, reason: String) {
+        self.enrollment = Enrollment::Unmanaged;
         self.session = Session::Resting;
         self.rare = None;
-        out.push(Output::Note(FactKind::EnrollmentFailed {
-            device: self.id,
-            reason,
-        }));
+        self.news = Some(News::GaveUp(reason));
     }
 
     /// Closes the connection and plans the next attempt: full jitter under a growing ceiling.
-    fn back_off(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
-        let channel = self.channel();
-        out.push(Output::Close(channel));
-        out.push(Output::Note(FactKind::SessionEnded { channel }));
-        let shape = &self.traits(env).back_off;
+    fn back_off(&mut self, around: &Around<'_>, out: &mut Vec<Output>) {
+        let shape = &around.traits.back_off;
         let doubled = shape.initial.saturating_mul(1 << self.failures.min(20));
         let ceiling = doubled.min(shape.max);
-        let mut draw = self.draw(
-            env,
-            Purpose::BackOff,
-            u64::from(self.sessions),
-            self.failures,
-        );
-        let span = env.scaled(ceiling.mul_f64(draw.unit()));
+        let sessions = u64::from(self.sessions);
+        let mut draw = around.draw(self.user, Purpose::BackOff, sessions, self.failures);
+        let span = around.env.scaled(ceiling.mul_f64(draw.unit()));
         self.failures = self.failures.saturating_add(1);
+        self.retry_after(around, span, out);
+    }
+
+    /// Closes the connection; the next attempt is `span` from now.
+    pub(super) fn retry_after(
+        &mut self,
+        around: &Around<'_>,
+        span: Duration,
+        out: &mut Vec<Output>,
+    ) {
+        self.close(around, out);
         self.session = Session::BackingOff;
-        let mut next = now + span.max(super::SHORTEST_STRETCH);
-        if self.enrollment != Enrollment::Enrolled {
+        let mut next = around.now + span.max(SHORTEST_STRETCH);
+        if self.enrollment != Enrollment::Enrolled && !around.was_enrolled {
             // The last attempt is at the deadline: nobody waits for a device after it.
-            next = next.min(env.enroll_until);
+            next = next.min(around.env.enroll_until);
         }
         self.timers.set(Timer::Connect, next);
     }
 
-    pub(super) fn send_unsent(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
-        if self.reach() == Reach::Offline {
-            let channel = self.channel();
-            out.push(Output::Close(channel));
-            out.push(Output::Note(FactKind::SessionEnded { channel }));
-            self.wait_for_network();
+    pub(super) fn send_unsent(&mut self, around: &Around<'_>, out: &mut Vec<Output>) {
+        if !self.may_connect(around) {
+            self.close(around, out);
+            self.put_off(around);
             return;
         }
-        self.ask(env, now, Asking::Result, out);
+        self.ask(around, Asking::Result, out);
     }
 
-    /// Rests until the network is back, and has not forgotten that a NotNow is over.
-    fn wait_for_network(&mut self) {
+    /// Rests until it may connect, and has not forgotten that a NotNow is over.
+    fn put_off(&mut self, around: &Around<'_>) {
         self.session = Session::Resting;
-        if self.owes != Some(WakeReason::NotNowOver) {
-            self.owes = Some(WakeReason::NetworkReturn);
+        if self.owes == Some(WakeReason::NotNowOver) {
+            return;
         }
+        self.owes = Some(if around.life.is_held_back(around.traits) {
+            WakeReason::AgentReturn
+        } else {
+            WakeReason::NetworkReturn
+        });
     }
 
     /// Whether the last status it sent, delivered or not, is NotNow: then it polls by itself.
@@ -345,12 +421,42 @@ impl Device {
         self.rare.as_deref().and_then(|rare| rare.unsent.as_ref())
     }
 
-    pub(super) const fn channel(&self) -> Channel {
-        Channel::device(self.id)
+    fn unsent_mut(&mut self) -> Option<&mut Unsent> {
+        self.rare
+            .as_deref_mut()
+            .and_then(|rare| rare.unsent.as_mut())
     }
 }
 
-/// Why an enrolment failed, as a lower-case fragment.
+/// What an answer that is no 2xx means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The server does not manage this device: 401, or 403 with Apple's code for it.
+    Unmanaged,
+    /// 410.
+    Gone,
+    /// Try again.
+    Retry,
+}
+
+/// How a device takes a status (Apple, "Managing connections" and the `errors` schema).
+fn verdict_of(answer: &Answer) -> Verdict {
+    const UNRECOGNIZED: &[u8] = b"com.apple.unrecognized.device";
+    let names_it = || {
+        answer
+            .body
+            .windows(UNRECOGNIZED.len())
+            .any(|window| window == UNRECOGNIZED)
+    };
+    match answer.status {
+        401 => Verdict::Unmanaged,
+        403 if names_it() => Verdict::Unmanaged,
+        410 => Verdict::Gone,
+        _ => Verdict::Retry,
+    }
+}
+
+/// Why a request failed, as a lower-case fragment.
 fn describe(got: &Got) -> String {
     match got {
         Got::Status(status) => format!("the target answered {status}"),

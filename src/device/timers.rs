@@ -1,14 +1,10 @@
-//! Every deadline of a device.
+//! Every deadline of one channel's agent.
 
 use crate::time::SimTime;
 
-/// Why a device wants to be woken. In the order in which deadlines of one instant are served.
+/// Why an agent wants to be woken. In the order in which deadlines of one instant are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
-    /// Falls asleep or wakes up.
-    Sleep,
-    /// Leaves the network or comes back.
-    Link,
     /// A reason for NotNow is over.
     Deferral,
     /// Begins a session: after a push, to enrol, or after a failed request.
@@ -19,19 +15,13 @@ pub enum Timer {
 
 /// One instant per [`Timer`]; [`SimTime::NEVER`] when it is not set.
 #[derive(Clone, Debug)]
-pub(super) struct Timers([SimTime; 5]);
+pub(super) struct Timers([SimTime; 3]);
 
 impl Timers {
-    const ALL: [Timer; 5] = [
-        Timer::Sleep,
-        Timer::Link,
-        Timer::Deferral,
-        Timer::Connect,
-        Timer::Execute,
-    ];
+    const ALL: [Timer; 3] = [Timer::Deferral, Timer::Connect, Timer::Execute];
 
     pub(super) const fn none() -> Self {
-        Self([SimTime::NEVER; 5])
+        Self([SimTime::NEVER; 3])
     }
 
     pub(super) fn set(&mut self, timer: Timer, at: SimTime) {

@@ -40,6 +40,7 @@ impl Alone {
         let (to, batches) = mpsc::channel(BATCHES_MAX);
         let (halt, halted) = watch::channel(Halt::No);
         let (_, settled) = mpsc::channel(1);
+        let (_, tokens) = mpsc::channel(1);
         let scribe = Scribe::new(clock, 0, to);
         let front = Front::start(FrontPlan {
             listeners,
@@ -58,6 +59,7 @@ impl Alone {
             ports: Box::new(move || Ports::new(Vec::new(), scribe)),
             operator: None,
             settled,
+            tokens,
             halt: halted,
         });
         Ok(Self {

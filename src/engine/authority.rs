@@ -35,6 +35,8 @@ const LEAF_LIFE: Duration = DAY.saturating_mul(90);
 const PUSH_LIFE: Duration = DAY.saturating_mul(365);
 /// Certificates begin this long ago, so that a clock that is a little slow accepts them.
 const BACK_DATED: Duration = Duration::from_secs(3600);
+/// How much further a server's certificate goes back.
+const SERVER_BACK_DATED: Duration = DAY;
 /// The subject attribute UID (RFC 4519), which carries the topic of a push certificate.
 const UID: &str = "0.9.2342.19200300.100.1.1";
 
@@ -200,6 +202,8 @@ impl Authority {
     ) -> Result<Credential, AuthorityError> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = blank(now, LEAF_LIFE);
+        // Older than those of the devices, as wherever devices enrol after the server was set up.
+        params.not_before -= SERVER_BACK_DATED;
         params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
         params
             .distinguished_name

@@ -20,8 +20,10 @@ use super::operator::Halt;
 use super::ports::Ports;
 use super::provider_tls::gateway_tls;
 use super::recorder::Recorder;
+use super::redirect::PublicTargets;
 use super::scribe::{BATCHES_MAX, Scribe};
 use super::state::State;
+use super::tokens::{CHANGES_MAX, TokenChange};
 use super::wire::{Proof, Wire};
 use super::worker::{MAILBOX, Worker, WorkerPlan};
 use crate::apns::admission::{Admission, Storage};
@@ -96,6 +98,7 @@ impl Rig {
         let bundle = Bundle::create(plan.results)?;
         let recorder = Recorder::start(clock, ledger, bundle, PRODUCERS, batches, None);
         let start = clock.now();
+        let (to_gateway, tokens) = mpsc::channel(CHANGES_MAX);
         let worker = WorkerPlan {
             share: Share { index: 0, of: 1 },
             env: Arc::clone(&plan.env),
@@ -112,16 +115,18 @@ impl Rig {
             tls,
             identities: plan.identities,
             timeout: Duration::from_secs(30),
+            public: PublicTargets::Refused,
             sockets: Arc::new(Semaphore::new(SOCKETS)),
             handshakes: HANDSHAKES,
             enrolling: Arc::new(Semaphore::new(HANDSHAKES)),
             open_sockets: Gauge::default(),
+            tokens: to_gateway,
         };
         let worker = Worker::start(worker, 0, to_recorder.clone())?;
         let scribe = Scribe::new(clock, 1, to_recorder.clone());
         let mailbox = worker.mailbox.clone();
         let ports = Box::new(move || Ports::new(vec![mailbox], scribe));
-        let (gateway, front, halt) = open_gateway(clock, plan.state, count, ports)?;
+        let (gateway, front, halt) = open_gateway(clock, plan.state, count, ports, tokens)?;
         Ok(Self {
             gateway,
             clock,
@@ -211,7 +216,8 @@ impl GatewayRig {
                 }
             })
         });
-        let (gateway, front, halt) = open_gateway(clock, state, devices, ports)?;
+        let (gateway, front, halt) =
+            open_gateway(clock, state, devices, ports, mpsc::channel(1).1)?;
         Ok(Self {
             gateway,
             front,
@@ -233,6 +239,7 @@ fn open_gateway(
     state: &State,
     devices: u32,
     ports: Box<dyn FnOnce() -> Ports + Send>,
+    tokens: mpsc::Receiver<TokenChange>,
 ) -> Result<(SocketAddr, Front, watch::Sender<Halt>), Unusable> {
     let listeners = Listeners::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None)?;
     let address = listeners.direct_address()?;
@@ -255,6 +262,7 @@ fn open_gateway(
         ports,
         operator: None,
         settled,
+        tokens,
         halt: halted,
     });
     Ok((address, front, halt))

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{ServerName, UnixTime};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::endpoint::{Endpoint, EndpointError};
 use super::http1::{self, Received, Times};
 use crate::fact::Broken;
+use crate::time::WallTime;
 
 /// How many loopback addresses connections come from. With one, the kernel walks the port range
 /// for a free port and 20,000 connects take 5 to 30 s; with 200 they take 1.5 s.
@@ -151,7 +152,39 @@ fn tls_error(error: io::Error) -> Broken {
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
     {
-        Some(tls) => Broken::Tls(tls.to_string()),
+        Some(tls) => Broken::Tls(refusal(tls)),
         None => Broken::Cut(format!("during the TLS handshake: {error}")),
     }
+}
+
+/// Why TLS was refused. What the device's clock has to do with is said in words that a person who
+/// looks for a wrong clock will find.
+fn refusal(error: &rustls::Error) -> String {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let shown = |time: &UnixTime| {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        WallTime::from_unix_micros(seconds.saturating_mul(1_000_000)).rfc3339()
+    };
+    let rustls::Error::InvalidCertificate(why) = error else {
+        return error.to_string();
+    };
+    if let ExpiredContext { time, not_after } = why {
+        let (clock, until) = (shown(time), shown(not_after));
+        return format!(
+            "the certificate is expired: valid until {until}, but the device's clock shows {clock}"
+        );
+    }
+    if let NotValidYetContext { time, not_before } = why {
+        let (clock, from) = (shown(time), shown(not_before));
+        return format!(
+            "the certificate is not yet valid: valid from {from}, but the device's clock shows {clock}"
+        );
+    }
+    if *why == Expired {
+        return "the certificate is expired".into();
+    }
+    if *why == NotValidYet {
+        return "the certificate is not yet valid".into();
+    }
+    error.to_string()
 }

@@ -1,48 +1,22 @@
 //! Carries the requests of awake devices: one task per session, none for a device at rest.
 //!
-//! A session's task opens the connection with the first request, keeps it until the device closes
-//! the channel, and stamps every step. Waiting for a socket or a handshake slot is stamped too, so
-//! that it is booked as our own time and never as the target's.
+//! A session's task opens the connection with the first request and keeps it until the device closes
+//! the channel. Waiting for a socket, a handshake slot or the gateway is stamped too, so that it is
+//! booked as our own time and never as the target's.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
-use super::clock::Clock;
-use super::connection::{Connection, Connector};
-use super::health::Gauge;
-use super::http1::Times;
-use super::identity::{ClientTls, Identities};
-use super::wire::Wire;
-use crate::device::contract::{Answer, Reply, Request};
-use crate::fact::{Broken, Said, Stamps};
+use super::carrier::{Carrier, Steps};
+use crate::device::contract::{Reply, Request};
+use crate::fact::{Broken, Said};
 use crate::ids::{Channel, RequestId};
-use crate::time::SimTime;
-
-/// What every session of a worker shares.
-#[derive(Debug)]
-pub(super) struct Carrier {
-    pub(super) clock: Clock,
-    pub(super) connector: Connector,
-    pub(super) wire: Wire,
-    /// `None` for a plain HTTP target.
-    pub(super) tls: Option<ClientTls>,
-    pub(super) identities: Arc<Identities>,
-    /// From permission to the whole answer.
-    pub(super) timeout: Duration,
-    pub(super) sockets: Arc<Semaphore>,
-    pub(super) handshakes: Arc<Semaphore>,
-    /// A place for each device that may be enrolling at once.
-    pub(super) enrolling: Arc<Semaphore>,
-    pub(super) open_sockets: Gauge,
-}
 
 /// Answers on their way back to the shard. Bounded by the sessions: each has one request in flight.
 #[derive(Debug, Default)]
@@ -73,19 +47,22 @@ impl Returns {
     }
 }
 
+/// Opens when the gateway knows the channel's token; one that is dropped is open.
+type Gate = oneshot::Receiver<()>;
+
 /// The way of requests from the courier to a session's task. A channel has one request in flight,
 /// so there is never a second one to keep; a general queue would cost 4 KiB per session.
 #[derive(Debug, Default)]
 struct Line {
-    request: RefCell<Option<Request>>,
+    request: RefCell<Option<(Request, Option<Gate>)>>,
     is_closed: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
 impl Line {
-    fn put(&self, request: Request) {
+    fn put(&self, request: Request, gate: Option<Gate>) {
         let channel = request.channel;
-        let before = self.request.replace(Some(request));
+        let before = self.request.replace(Some((request, gate)));
         assert!(
             before.is_none() && !self.is_closed.get(),
             "{channel} has two requests in flight"
@@ -105,7 +82,7 @@ impl Line {
     }
 
     /// The next request; `None` once the channel is closed.
-    async fn take(&self) -> Option<Request> {
+    async fn take(&self) -> Option<(Request, Option<Gate>)> {
         poll_fn(|context| match self.request.take() {
             Some(request) => Poll::Ready(Some(request)),
             None if self.is_closed.get() => Poll::Ready(None),
@@ -124,6 +101,8 @@ pub(super) struct Courier {
     carrier: Rc<Carrier>,
     returns: Rc<Returns>,
     sessions: HashMap<Channel, Rc<Line>>,
+    /// What the next request of a channel waits for.
+    gates: HashMap<Channel, Gate>,
     tasks: JoinSet<()>,
 }
 
@@ -134,12 +113,18 @@ impl Courier {
             carrier,
             returns,
             sessions: HashMap::new(),
+            gates: HashMap::new(),
             tasks: JoinSet::new(),
         }
     }
 
     pub(super) fn returns(&self) -> Rc<Returns> {
         Rc::clone(&self.returns)
+    }
+
+    /// Holds the channel's next request back until the gateway knows of its new token.
+    pub(super) fn hold(&mut self, channel: Channel, gate: Gate) {
+        self.gates.insert(channel, gate);
     }
 
     /// Carries a request; the reply comes through [`Returns`].
@@ -152,7 +137,8 @@ impl Courier {
                 .spawn_local(session(carrier, returns, Rc::clone(&line)));
             line
         });
-        session.put(request);
+        let gate = self.gates.remove(&channel);
+        session.put(request, gate);
     }
 
     /// Ends a channel's session; a request in flight comes back as cut.
@@ -174,24 +160,25 @@ impl Courier {
     }
 }
 
-/// A connection and the permit that counts it.
-struct Open {
-    connection: Connection,
-    _socket: OwnedSemaphorePermit,
-    _counted: super::health::Counted,
-}
-
 async fn session(carrier: Rc<Carrier>, returns: Rc<Returns>, line: Rc<Line>) {
     let mut open = None;
     let mut place = None;
-    while let Some(request) = line.take().await {
+    while let Some((request, gate)) = line.take().await {
         let (channel, id) = (request.channel, request.id);
         let steps = Steps::of(&request);
         if place.is_none() && matches!(request.said, Said::Authenticate | Said::TokenUpdate) {
             place = Some(carrier.place_to_enroll().await);
         }
+        let carried = async {
+            if let Some(gate) = gate {
+                // A gateway that is gone lets nobody wait.
+                let _ = gate.await;
+                steps.permit(carrier.clock.now());
+            }
+            carrier.carry(&mut open, &request, &steps).await
+        };
         let answer = tokio::select! {
-            answer = carrier.carry(&mut open, &request, &steps) => answer,
+            answer = carried => answer,
             // Closed in mid-request: nothing else can come, one request is in flight.
             _ = line.take() => Err(Broken::Cut("the device left the network".into())),
         };
@@ -203,125 +190,79 @@ async fn session(carrier: Rc<Carrier>, returns: Rc<Returns>, line: Rc<Line>) {
     }
 }
 
-/// The steps of a request as it takes them, so that they are known even of one that is given up
-/// half-way.
-#[derive(Debug)]
-struct Steps {
-    asked: SimTime,
-    permitted: Cell<SimTime>,
-    connected: Cell<Option<SimTime>>,
-    times: Cell<Times>,
-}
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::time::Duration;
 
-impl Steps {
-    fn of(request: &Request) -> Self {
-        Self {
-            asked: request.asked,
-            permitted: Cell::new(request.asked),
-            connected: Cell::default(),
-            times: Cell::default(),
+    use tokio::sync::Semaphore;
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::device::contract::Trip;
+    use crate::engine::clock::Clock;
+    use crate::engine::connection::Connector;
+    use crate::engine::endpoint::Endpoint;
+    use crate::engine::health::Gauge;
+    use crate::engine::identity::Identities;
+    use crate::engine::redirect::PublicTargets;
+    use crate::engine::wire::{Proof, Wire};
+
+    fn courier(endpoint: Endpoint) -> Courier {
+        let places = || Arc::new(Semaphore::new(1));
+        Courier::new(Carrier {
+            clock: Clock::start(),
+            connector: Connector::new(&endpoint).unwrap(),
+            wire: Wire::new(&endpoint, &endpoint, Proof::Mtls, &[]),
+            endpoint,
+            tls: None,
+            identities: Arc::new(Identities::default()),
+            timeout: Duration::from_secs(20),
+            public: PublicTargets::Refused,
+            sockets: places(),
+            handshakes: places(),
+            enrolling: places(),
+            open_sockets: Gauge::default(),
+        })
+    }
+
+    fn request(courier: &Courier) -> Request {
+        let clock = courier.carrier.clock;
+        Request {
+            id: RequestId(0),
+            channel: Channel::default(),
+            said: Said::TokenUpdate,
+            body: b"token"[..].into(),
+            wall: clock.epoch().wall(clock.now()),
+            asked: clock.now(),
+            trip: Trip::default(),
         }
     }
 
-    fn stamps(&self, read: SimTime) -> Stamps {
-        let Times { sent, first_byte } = self.times.get();
-        let (asked, permitted) = (self.asked, self.permitted.get());
-        Stamps {
-            asked,
-            permitted,
-            connected: self.connected.get(),
-            sent,
-            first_byte,
-            read,
-        }
-    }
-}
-
-impl Carrier {
-    async fn carry(
-        &self,
-        open: &mut Option<Open>,
-        request: &Request,
-        steps: &Steps,
-    ) -> Result<Answer, Broken> {
-        let bytes = self.wire.request(request, &self.identities);
-        let mut reused = open.is_some();
-        loop {
-            let socket = if open.is_none() {
-                Some(self.permit().await)
-            } else {
-                None
-            };
-            if !reused {
-                steps.permitted.set(self.clock.now());
+    #[tokio::test]
+    async fn a_request_waits_until_the_gateway_knows_the_token_and_that_wait_is_ours() {
+        // Nobody accepts: the request is over as soon as it has been let go.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let mut courier = courier(Endpoint::resolve(&format!("http://{address}")).unwrap());
+        let (known, gate) = oneshot::channel();
+        courier.hold(Channel::default(), gate);
+        let request = request(&courier);
+        let run = async {
+            courier.send(request);
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
             }
-            let attempt = self.attempt(open, socket, request, &bytes, steps);
-            let outcome = match tokio::time::timeout(self.timeout, attempt).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Broken::TimedOut),
-            };
-            // A kept connection that the other side had closed meanwhile says nothing about this
-            // request: HTTP clients open a new one and send it again, once.
-            let stale = reused
-                && matches!(outcome, Err(Broken::Cut(_)))
-                && steps.times.get().first_byte.is_none();
-            if !stale {
-                return outcome;
-            }
-            reused = false;
-            *open = None;
-        }
-    }
-
-    /// Enrolling is how a run begins, not what it measures: a crowd of any size is let in a few at
-    /// a time, so that a slow target is not asked for everything at once.
-    async fn place_to_enroll(&self) -> OwnedSemaphorePermit {
-        let place = Arc::clone(&self.enrolling).acquire_owned().await;
-        place.expect("the enrolment semaphore is never closed")
-    }
-
-    async fn permit(&self) -> (OwnedSemaphorePermit, OwnedSemaphorePermit) {
-        let socket = Arc::clone(&self.sockets).acquire_owned().await;
-        let handshake = Arc::clone(&self.handshakes).acquire_owned().await;
-        (
-            socket.expect("the socket semaphore is never closed"),
-            handshake.expect("the handshake semaphore is never closed"),
-        )
-    }
-
-    async fn attempt(
-        &self,
-        open: &mut Option<Open>,
-        permits: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
-        request: &Request,
-        bytes: &[u8],
-        steps: &Steps,
-    ) -> Result<Answer, Broken> {
-        if let Some((socket, handshake)) = permits {
-            let counted = self.open_sockets.count();
-            let tls = self.tls.as_ref().map(|tls| {
-                tls.config_for(
-                    self.wire
-                        .tls_identity(&self.identities, request.channel.device),
-                )
-            });
-            let connection = self.connector.connect(tls).await?;
-            drop(handshake);
-            steps.connected.set(Some(self.clock.now()));
-            *open = Some(Open {
-                connection,
-                _socket: socket,
-                _counted: counted,
-            });
-        }
-        let held = open
-            .as_mut()
-            .expect("a connection is opened when there is none");
-        let exchange = held.connection.exchange(self.clock, bytes, &steps.times);
-        let received = exchange.await?;
-        if !received.keep_alive {
-            *open = None;
-        }
-        Ok(received.answer)
+            assert!(courier.returns.is_empty());
+            let opened = courier.carrier.clock.now();
+            known.send(()).unwrap();
+            courier.returns.arrived().await;
+            let (_, _, reply) = courier.returns.pop().unwrap();
+            assert!(matches!(reply.answer, Err(Broken::Unreachable(_))));
+            assert!(reply.stamps.permitted >= opened);
+        };
+        LocalSet::new().run_until(run).await;
     }
 }

@@ -61,45 +61,24 @@ impl Endpoint {
     /// # Errors
     /// When it is no http or https URL with a host, or the host does not resolve.
     pub fn resolve(url: &str) -> Result<Self, EndpointError> {
-        let unusable = |why: &str| EndpointError::NotUsable {
-            url: url.into(),
-            why: why.into(),
+        let parts = Parts::of(url)?;
+        let found = (parts.host.as_str(), parts.port).to_socket_addrs();
+        let path = match parts.uri.path() {
+            path if path.len() > 1 => path.trim_end_matches('/').to_owned(),
+            _ => "/".to_owned(),
         };
-        let uri: http::Uri = url.parse().map_err(|e| unusable(&format!("{e}")))?;
-        let tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            Some(_) | None => return Err(unusable("it does not begin with http:// or https://")),
-        };
-        let host = uri.host().ok_or_else(|| unusable("it has no host"))?;
-        let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let unresolved = |source| EndpointError::Unresolved {
-            url: url.into(),
-            host: host.clone(),
-            source,
-        };
-        let mut found = (host.as_str(), port)
-            .to_socket_addrs()
-            .map_err(unresolved)?;
-        let nowhere = || std::io::Error::other("no address");
-        let address = found.next().ok_or_else(|| unresolved(nowhere()))?;
-        let path = uri.path();
-        let path = if path.len() > 1 {
-            path.trim_end_matches('/')
-        } else {
-            "/"
-        };
-        Ok(Self {
-            tls,
-            host,
-            port,
-            path: path.into(),
-            address,
-        })
+        parts.at(url, path, found.map(|mut found| found.next()))
+    }
+
+    /// The same while a run lasts, without holding up its thread. The path keeps its query and a
+    /// trailing slash.
+    pub(super) async fn look_up(url: &str) -> Result<Self, EndpointError> {
+        let parts = Parts::of(url)?;
+        let found = tokio::net::lookup_host((parts.host.as_str(), parts.port)).await;
+        let found = found.map(|mut found| found.next());
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let path = path.to_owned();
+        parts.at(url, path, found)
     }
 
     /// Refuses a public address.
@@ -117,13 +96,17 @@ impl Endpoint {
         })
     }
 
+    /// Whether connections to `other` reach it as well.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        (self.tls, &self.host, self.port) == (other.tls, &other.host, other.port)
+    }
+
     /// This endpoint, if connections to `other` reach it as well.
     ///
     /// # Errors
     /// When scheme, host or port differ: a device keeps one connection in a session.
     pub fn beside(self, other: &Self, url: &str) -> Result<Self, EndpointError> {
-        let of = |end: &Self| (end.tls, end.host.clone(), end.port);
-        if of(&self) == of(other) {
+        if self.is_beside(other) {
             return Ok(self);
         }
         let why = format!(
@@ -155,6 +138,62 @@ impl Endpoint {
         ServerName::try_from(self.host.clone()).map_err(|e| EndpointError::NotUsable {
             url: self.host.clone(),
             why: e.to_string(),
+        })
+    }
+}
+
+/// A URL taken apart.
+struct Parts {
+    tls: bool,
+    host: String,
+    port: u16,
+    uri: http::Uri,
+}
+
+impl Parts {
+    fn of(url: &str) -> Result<Self, EndpointError> {
+        let unusable = |why: &str| EndpointError::NotUsable {
+            url: url.into(),
+            why: why.into(),
+        };
+        let uri: http::Uri = url.parse().map_err(|e| unusable(&format!("{e}")))?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) | None => return Err(unusable("it does not begin with http:// or https://")),
+        };
+        let host = uri.host().ok_or_else(|| unusable("it has no host"))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Ok(Self {
+            tls,
+            host: host.to_owned(),
+            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            uri,
+        })
+    }
+
+    /// The endpoint at the address that was found.
+    fn at(
+        self,
+        url: &str,
+        path: String,
+        found: std::io::Result<Option<SocketAddr>>,
+    ) -> Result<Endpoint, EndpointError> {
+        let address = found.and_then(|found| {
+            let nowhere = || std::io::Error::other("no address");
+            found.ok_or_else(nowhere)
+        });
+        let address = address.map_err(|source| EndpointError::Unresolved {
+            url: url.into(),
+            host: self.host.clone(),
+            source,
+        })?;
+        Ok(Endpoint {
+            tls: self.tls,
+            host: self.host,
+            port: self.port,
+            path,
+            address,
         })
     }
 }

@@ -3,7 +3,6 @@
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,6 +14,8 @@ use tokio_rustls::TlsAcceptor;
 use super::gateway::{Door, Gateway};
 use super::operator::{Halt, Operator, Standing};
 use super::ports::Ports;
+use super::provider_tls::ProviderTls;
+use super::tokens::TokenChange;
 use crate::apns::admission::Admission;
 use crate::ids::OrderIndex;
 use crate::time::SimTime;
@@ -90,12 +91,13 @@ impl Listeners {
 /// What the front thread needs. Whatever is not `Send` is made on the thread.
 pub(super) struct FrontPlan {
     pub(super) listeners: Listeners,
-    pub(super) tls: Arc<rustls::ServerConfig>,
+    pub(super) tls: ProviderTls,
     pub(super) admission: Admission,
     pub(super) clock: super::clock::Clock,
     pub(super) ports: Box<dyn FnOnce() -> Ports + Send>,
     pub(super) operator: Option<Box<dyn FnOnce() -> Operator + Send>>,
     pub(super) settled: mpsc::Receiver<OrderIndex>,
+    pub(super) tokens: mpsc::Receiver<TokenChange>,
     pub(super) halt: watch::Receiver<Halt>,
 }
 
@@ -138,9 +140,14 @@ async fn work(
     standing: watch::Sender<Standing>,
 ) {
     let mut halt = plan.halt.clone();
-    let gateway = Gateway::new(plan.admission, (plan.ports)(), plan.clock);
+    let acceptor = TlsAcceptor::from(plan.tls.config);
+    let gateway = Gateway::new(
+        plan.admission,
+        (plan.ports)(),
+        plan.clock,
+        plan.tls.certificate,
+    );
     let operator = plan.operator.map(|make| Rc::new(make()));
-    let acceptor = TlsAcceptor::from(plan.tls);
     let mut tasks = JoinSet::new();
     let listen = |listener: StdListener, door: Door| {
         let gateway = Rc::clone(&gateway);
@@ -158,8 +165,15 @@ async fn work(
     let ordering = async {
         if let (Ok(zero), Some(operator)) = (begun.await, operator.as_ref()) {
             Rc::clone(operator)
-                .run(zero, plan.settled, plan.halt, &standing)
+                .run(zero, plan.settled, plan.halt, &standing, &gateway)
                 .await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut tokens = plan.tokens;
+    let learning = async {
+        while let Some(change) = tokens.recv().await {
+            gateway.learn(change);
         }
         std::future::pending::<()>().await;
     };
@@ -176,6 +190,7 @@ async fn work(
     tokio::select! {
         () = ordering => {}
         () = flushing => {}
+        () = learning => {}
         _ = halt.wait_for(|halt| *halt == Halt::Everything) => {}
     }
     drop(tasks);

@@ -5,7 +5,9 @@
 //! owner's mailbox, never after the device has acted. A provider with Apple's host name compiled in
 //! comes through the CONNECT proxy on a port of its own.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +19,18 @@ use hyper::body::Incoming as Body;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::authority::topic_of;
 use super::clock::Clock;
+use super::losses::Losses;
 use super::ports::{Ports, Undecided};
+use super::provider_tls::PushCertificate;
+use super::tokens::TokenChange;
 use crate::apns::admission::{Admission, Incoming, PAYLOAD_MAX};
 use crate::fact::FactKind;
+use crate::ids::{Channel, PushId};
 use crate::time::SimTime;
 
 /// How many streams a provider may have open on one connection (observed: 500 to 1500).
@@ -41,18 +48,63 @@ const HEADERS_MAX: u32 = 16 * 1024;
 /// The gateway's listeners and what they share.
 #[derive(Debug)]
 pub(super) struct Gateway {
-    admission: Admission,
+    admission: RefCell<Admission>,
     ports: Ports,
     clock: Clock,
+    certificate: PushCertificate,
+    /// How often every connection was ended with GOAWAY.
+    goaways: watch::Sender<u32>,
+    losses: RefCell<Option<Losses>>,
 }
 
 impl Gateway {
-    pub(super) fn new(admission: Admission, ports: Ports, clock: Clock) -> Rc<Self> {
+    pub(super) fn new(
+        admission: Admission,
+        ports: Ports,
+        clock: Clock,
+        certificate: PushCertificate,
+    ) -> Rc<Self> {
         Rc::new(Self {
-            admission,
+            admission: RefCell::new(admission),
             ports,
             clock,
+            certificate,
+            goaways: watch::Sender::new(0),
+            losses: RefCell::default(),
         })
+    }
+
+    /// Takes note of a channel's new token, and tells whoever waits for that.
+    pub(super) fn learn(&self, change: TokenChange) {
+        let TokenChange {
+            channel,
+            epoch,
+            since,
+            known,
+        } = change;
+        let mut admission = self.admission.borrow_mut();
+        match epoch {
+            Some(epoch) => admission.token_changed(channel, epoch, since),
+            None => admission.unregistered(channel, since),
+        }
+        // A device that has left the network waits no more.
+        let _ = known.send(());
+    }
+
+    /// The push certificate has expired: no provider is let in, and those that are in have to go.
+    pub(super) fn expire_certificate(&self) {
+        self.certificate.expire();
+        self.goaways.send_modify(|count| *count += 1);
+    }
+
+    /// The push certificate is good again.
+    pub(super) fn renew_certificate(&self) {
+        self.certificate.renew();
+    }
+
+    /// Which pushes are lost from here on.
+    pub(super) fn lose(&self, losses: Losses) {
+        *self.losses.borrow_mut() = Some(losses);
     }
 
     /// Sends the facts noted so far to the recorder.
@@ -110,6 +162,9 @@ impl Gateway {
             Ok(Ok(tls)) => tls,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a provider's TLS handshake failed");
+                if let Some(why) = refusal(&error) {
+                    self.note(FactKind::ProviderRefused { why });
+                }
                 return Err(error.to_string());
             }
             Err(_) => return Err("no TLS handshake in time".into()),
@@ -123,17 +178,25 @@ impl Gateway {
             .and_then(|der| topic_of(der))
             .unwrap_or_default()
             .into();
+        let mut goaways = self.goaways.subscribe();
         let service = hyper::service::service_fn(move |request| {
             let (gateway, topic) = (Rc::clone(&self), Arc::clone(&topic));
             async move { gateway.answer(request, &topic).await }
         });
-        hyper::server::conn::http2::Builder::new(LocalExecutor)
+        let connection = hyper::server::conn::http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADERS_MAX)
-            .serve_connection(TokioIo::new(tls), service)
-            .await
-            .map_err(|error| error.to_string())
+            .serve_connection(TokioIo::new(tls), service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            Ok(()) = goaways.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        ended.map_err(|error| error.to_string())
     }
 
     /// Answers one push.
@@ -175,17 +238,24 @@ impl Gateway {
         incoming: &Incoming<'_>,
     ) -> (StatusCode, Vec<u8>) {
         let push = undecided.push;
-        match self.admission.admit(arrived, incoming) {
+        let admitted = self.admission.borrow().admit(arrived, incoming);
+        match admitted {
             Ok(admitted) => {
-                let channel = Some(admitted.channel);
-                self.ports.forward(push, arrived, admitted).await;
+                let channel = admitted.channel;
+                let is_lost = self.loses(push, channel);
+                if !is_lost {
+                    self.ports.forward(push, arrived, admitted).await;
+                }
                 self.note(FactKind::PushReceived {
                     push,
-                    channel,
+                    channel: Some(channel),
                     arrived,
                     status: 200,
                     reason: None,
                 });
+                if is_lost {
+                    self.note(FactKind::PushLost { push, channel });
+                }
                 (StatusCode::OK, Vec::new())
             }
             Err(refused) => {
@@ -204,9 +274,33 @@ impl Gateway {
         }
     }
 
+    fn loses(&self, push: PushId, channel: Channel) -> bool {
+        let losses = self.losses.borrow();
+        losses.as_ref().is_some_and(|it| it.takes(push, channel))
+    }
+
     fn note(&self, fact: FactKind) {
         self.ports.note(self.clock.now(), fact);
     }
+}
+
+/// Why a provider's certificate was refused; `None` when the handshake failed otherwise.
+fn refusal(error: &std::io::Error) -> Option<String> {
+    use rustls::CertificateError::{Expired, ExpiredContext, UnknownIssuer};
+    let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    if *tls == rustls::Error::NoCertificatesPresented {
+        return Some("it showed no certificate".into());
+    }
+    let rustls::Error::InvalidCertificate(why) = tls else {
+        return None;
+    };
+    let is_expired = matches!(why, Expired | ExpiredContext { .. });
+    let is_foreign = *why == UnknownIssuer;
+    Some(match (is_expired, is_foreign) {
+        (true, _) => "the push certificate is expired".into(),
+        (_, true) => "the push certificate is of an unknown issuer".into(),
+        (false, false) => tls.to_string(),
+    })
 }
 
 /// How a provider comes in.

@@ -11,6 +11,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::clock::Clock;
+use super::redirect::is_redirect;
 use crate::device::contract::Answer;
 use crate::fact::Broken;
 use crate::time::SimTime;
@@ -41,6 +42,8 @@ pub(super) struct Times {
 pub(super) struct Received {
     pub(super) answer: Answer,
     pub(super) keep_alive: bool,
+    /// Where a 3xx says to send the request instead.
+    pub(super) location: Option<String>,
 }
 
 /// Writes `request` (head and body) and reads the answer. `times` is filled in as it goes, so that
@@ -84,6 +87,7 @@ where
         return Ok(Received {
             answer,
             keep_alive: head.keep_alive && whole && buffer.is_empty(),
+            location: head.location,
         });
     }
     Err(Broken::Malformed(format!(
@@ -104,6 +108,7 @@ struct Head {
     status: u16,
     framing: Framing,
     keep_alive: bool,
+    location: Option<String>,
 }
 
 async fn read_head<S: AsyncRead + Unpin>(
@@ -135,6 +140,7 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>, Broken> {
     let mut keep_alive = parsed.version == Some(1);
     let mut length = None;
     let mut chunked = false;
+    let mut location = None;
     for header in parsed.headers.iter() {
         let value = std::str::from_utf8(header.value).unwrap_or_default().trim();
         if header.name.eq_ignore_ascii_case("content-length") {
@@ -150,6 +156,8 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>, Broken> {
         } else if header.name.eq_ignore_ascii_case("connection") {
             let value = value.to_ascii_lowercase();
             keep_alive = (keep_alive || value.contains("keep-alive")) && !value.contains("close");
+        } else if is_redirect(status) && header.name.eq_ignore_ascii_case("location") {
+            location = Some(value.to_owned());
         }
     }
     let framing = match (chunked, length) {
@@ -163,6 +171,7 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>, Broken> {
         status,
         framing,
         keep_alive,
+        location,
     }))
 }
 

@@ -207,6 +207,7 @@ impl TimeProvider for ShiftedClock {
 #[derive(Clone, Debug)]
 pub struct ClientTls {
     anonymous: Arc<ClientConfig>,
+    offset_ms: i64,
 }
 
 impl ClientTls {
@@ -230,16 +231,33 @@ impl ClientTls {
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         Ok(Self {
             anonymous: Arc::new(config),
+            offset_ms,
         })
     }
 
     /// The configuration of a client that shows `identity` when asked for a certificate.
     pub fn config_for(&self, identity: Option<Arc<CertifiedKey>>) -> Arc<ClientConfig> {
-        let Some(identity) = identity else {
+        self.config_ahead(identity, 0)
+    }
+
+    /// The same for a client whose own clock is `ahead_us` microseconds ahead of the template's, or
+    /// behind when it is negative: one clone, whatever the clock.
+    pub fn config_ahead(
+        &self,
+        identity: Option<Arc<CertifiedKey>>,
+        ahead_us: i64,
+    ) -> Arc<ClientConfig> {
+        if identity.is_none() && ahead_us == 0 {
             return Arc::clone(&self.anonymous);
-        };
+        }
         let mut config = ClientConfig::clone(&self.anonymous);
-        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity));
+        if let Some(identity) = identity {
+            config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity));
+        }
+        if ahead_us != 0 {
+            let offset_ms = self.offset_ms.saturating_add(ahead_us.div_euclid(1000));
+            config.time_provider = Arc::new(ShiftedClock { offset_ms });
+        }
         Arc::new(config)
     }
 }

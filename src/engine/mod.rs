@@ -10,6 +10,7 @@ pub mod authority;
 #[doc(hidden)]
 pub mod bench;
 pub mod bundle;
+mod carrier;
 pub mod clock;
 pub mod cms;
 mod cms_types;
@@ -18,19 +19,29 @@ mod courier;
 pub mod endpoint;
 pub mod front;
 mod gateway;
+#[cfg(test)]
+mod gateway_tests;
 pub mod health;
 mod http1;
 pub mod identity;
 pub mod limits;
+mod losses;
 mod operator;
+#[cfg(test)]
+mod operator_tests;
 mod ports;
+#[doc(hidden)]
+pub mod probe;
 mod provider_tls;
 mod proxy;
 pub mod push_client;
 mod recorder;
+pub mod redirect;
+mod round;
 pub mod run;
 mod scribe;
 pub mod serve;
 pub mod state;
+mod tokens;
 mod wire;
 mod worker;

@@ -8,15 +8,17 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 
 use super::adapter::{Adapter, Enqueued};
 use super::clock::Clock;
+use super::gateway::Gateway;
+use super::round::Round;
 use super::scribe::Scribe;
+use crate::device::messages::enrollment_id;
 use crate::fact::FactKind;
-use crate::ids::{CommandUuid, Crowd, OrderIndex, RunId};
-use crate::plan::{Lines, Plan};
+use crate::ids::{Channel, CommandUuid, Crowd, DeviceId, OrderIndex, RunId};
+use crate::plan::{Order, Plan};
 use crate::protocol::command::Template;
 use crate::time::SimTime;
 
@@ -57,95 +59,72 @@ pub(super) struct Operator {
     pub(super) places: Arc<Semaphore>,
 }
 
+/// What happens next to the operator.
+enum Event {
+    Halted,
+    Settled(OrderIndex),
+    Answered,
+    Due,
+}
+
 impl Operator {
-    /// Orders everything from `zero` on, and tells how far it is. Ends when every order is through,
-    /// or when it is halted.
+    /// Orders everything from `zero` on, and tells how far it is. What happens to pushes at set
+    /// times it does at `gateway`. Ends when everything is through, or when it is halted.
     pub(super) async fn run(
         self: Rc<Self>,
         zero: SimTime,
         mut settled: mpsc::Receiver<OrderIndex>,
         mut halt: watch::Receiver<Halt>,
         standing: &watch::Sender<Standing>,
+        gateway: &Gateway,
     ) {
-        let commands = self.plan.commands.iter();
-        let templates: Rc<[Template]> = commands
-            .map(|command| Template::new(&command.dictionary))
-            .collect();
         self.note(FactKind::TimeZero);
-        let mut in_flight = JoinSet::new();
-        let mut lines = Lines::default();
-        let mut next = 0;
+        let mut round = Round::new(Rc::clone(&self), zero);
         loop {
-            let due = self
-                .plan
-                .orders
-                .get(next)
-                .map(|order| zero + self.plan.real(order.due()));
+            let due = round.due();
             if due.is_none() {
-                let idle = in_flight.is_empty();
+                let idle = round.is_idle();
                 standing.send_replace(if idle { Standing::Idle } else { Standing::Busy });
-                if idle && lines.is_empty() {
+                if round.is_over() {
                     return;
                 }
             }
             let ready = self.clock.instant(due.unwrap_or(SimTime::NEVER)).into();
-            tokio::select! {
+            let event = tokio::select! {
                 biased;
-                _ = halt.wait_for(|halt| *halt != Halt::No) => break,
-                Some(order) = settled.recv() => {
-                    let channel = self.plan.orders[order.0 as usize].channel;
-                    if let Some(following) = lines.leave(channel) {
-                        self.begin(following, &templates, &mut in_flight);
-                    }
-                }
-                Some(_) = in_flight.join_next() => {}
-                () = tokio::time::sleep_until(ready), if due.is_some() => {
-                    let index = OrderIndex(next as u32);
-                    let order = &self.plan.orders[next];
-                    next += 1;
-                    self.note(FactKind::Ordered { order: index, due: due.unwrap_or_default() });
-                    let serial = self.plan.commands[usize::from(order.command)].serial;
-                    if !serial || lines.enter(order.channel, index) {
-                        self.begin(index, &templates, &mut in_flight);
-                    }
-                }
+                _ = halt.wait_for(|halt| *halt != Halt::No) => Event::Halted,
+                Some(order) = settled.recv() => Event::Settled(order),
+                () = round.answered() => Event::Answered,
+                () = tokio::time::sleep_until(ready), if due.is_some() => Event::Due,
+            };
+            match event {
+                Event::Halted => break,
+                Event::Settled(order) => round.settled(order),
+                Event::Answered => {}
+                Event::Due => round.take_up(gateway),
             }
         }
         // Halted: requests that are out are still answered, unless everything is to end.
         standing.send_replace(Standing::Busy);
         tokio::select! {
             _ = halt.wait_for(|halt| *halt == Halt::Everything) => {}
-            () = async { while in_flight.join_next().await.is_some() {} } => {}
+            () = round.finish() => {}
         }
         standing.send_replace(Standing::Idle);
     }
 
-    fn begin(
-        self: &Rc<Self>,
-        index: OrderIndex,
-        templates: &Rc<[Template]>,
-        in_flight: &mut JoinSet<()>,
-    ) {
-        let (operator, templates) = (Rc::clone(self), Rc::clone(templates));
-        in_flight.spawn_local(async move {
-            let place = operator.places.acquire().await;
-            let _place = place.expect("the operator's semaphore is never closed");
-            operator.offer(index, &templates).await;
-        });
-    }
-
-    async fn offer(&self, index: OrderIndex, templates: &[Template]) {
-        let order = &self.plan.orders[index.0 as usize];
+    pub(super) async fn offer(&self, order: Order, templates: &[Template]) {
+        let index = order.index;
         let uuid = CommandUuid::of_order(self.run, index);
         let body = templates[usize::from(order.command)].with(&uuid);
-        let udid = self.crowd.udid(order.channel.device);
+        let id = self.enrollment_id(order.channel);
         let is_offered = Cell::new(false);
         let offered = |_at: SimTime| {
             if !is_offered.replace(true) {
                 self.note(FactKind::Offered { order: index });
             }
         };
-        let fact = match self.adapter.enqueue(&udid, &body, &offered).await {
+        let fact = match self.adapter.enqueue(&id, &body, &offered).await {
             Enqueued::Accepted(push) => FactKind::Accepted { order: index, push },
             Enqueued::Rejected { status, reason } => FactKind::Rejected {
                 order: index,
@@ -160,7 +139,36 @@ impl Operator {
         }
     }
 
-    fn note(&self, fact: FactKind) {
+    /// Takes an order back at the target. What it cannot take back, a device may still execute.
+    pub(super) async fn cancel(&self, order: Order) {
+        let uuid = CommandUuid::of_order(self.run, order.index);
+        let id = self.enrollment_id(order.channel);
+        if let Err(error) = self.adapter.cancel(&id, &uuid).await {
+            tracing::warn!(%error, "a command could not be taken back");
+        }
+    }
+
+    pub(super) async fn push(&self, devices: &[DeviceId]) {
+        let ids: Vec<String> = devices.iter().map(|it| self.crowd.udid(*it)).collect();
+        if let Err(error) = self.adapter.push(&ids).await {
+            tracing::warn!(%error, "pushes without a command were not sent");
+        }
+    }
+
+    /// What the target calls a channel.
+    fn enrollment_id(&self, channel: Channel) -> String {
+        let cohort = self.plan.cohort_of(channel.device);
+        let traits = &self.plan.cohorts[usize::from(cohort.0)].traits;
+        enrollment_id(&self.crowd, traits.platform, channel)
+    }
+
+    /// Waits for a place among the requests in flight.
+    pub(super) async fn place(&self) -> SemaphorePermit<'_> {
+        let place = self.places.acquire().await;
+        place.expect("the operator's semaphore is never closed")
+    }
+
+    pub(super) fn note(&self, fact: FactKind) {
         self.scribe.borrow_mut().note(self.clock.now(), fact);
     }
 

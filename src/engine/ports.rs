@@ -77,6 +77,7 @@ impl Ports {
             channel,
             topic,
             magic,
+            urgency,
             keep,
         } = admitted;
         if self.workers.is_empty() {
@@ -88,6 +89,7 @@ impl Ports {
             channel,
             topic,
             magic,
+            urgency,
             arrived,
             due: arrived,
         };

@@ -1,11 +1,12 @@
 //! The gateway's side of TLS, and which providers it lets in.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
     SignatureScheme,
@@ -18,13 +19,42 @@ use super::run::RunError;
 use super::state::State;
 use crate::time::WallTime;
 
+/// The gateway's side of TLS.
+#[derive(Clone, Debug)]
+pub(super) struct ProviderTls {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) certificate: PushCertificate,
+}
+
+/// Whether the providers' certificates count as expired, whatever they say. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PushCertificate {
+    is_expired: Arc<AtomicBool>,
+}
+
+impl PushCertificate {
+    /// From here on no provider is let in.
+    pub(super) fn expire(&self) {
+        self.is_expired.store(true, Ordering::Relaxed);
+    }
+
+    /// From here on certificates are taken as they are.
+    pub(super) fn renew(&self) {
+        self.is_expired.store(false, Ordering::Relaxed);
+    }
+
+    fn is_expired(&self) -> bool {
+        self.is_expired.load(Ordering::Relaxed)
+    }
+}
+
 /// The gateway's side of TLS: a certificate for Apple's push hosts and loopback, and a client
 /// certificate that our APNs authority issued, or that is the scenario's push certificate.
 pub(super) fn gateway_tls(
     state: &State,
     push: &Credential,
     clock: Clock,
-) -> Result<Arc<ServerConfig>, RunError> {
+) -> Result<ProviderTls, RunError> {
     let now = clock.epoch().wall(clock.now());
     let credential = state
         .apns_authority
@@ -39,7 +69,9 @@ pub(super) fn gateway_tls(
     let issued = builder
         .build()
         .map_err(|e| TlsError::from(rustls::Error::General(e.to_string())))?;
+    let certificate = PushCertificate::default();
     let verifier = ProviderVerifier {
+        certificate: certificate.clone(),
         issued,
         known: push.chain.first().cloned(),
     };
@@ -50,13 +82,20 @@ pub(super) fn gateway_tls(
         .with_single_cert(credential.chain, credential.key)
         .map_err(TlsError::from)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Arc::new(config))
+    // A resumed session would not show its certificate again, and outlive it.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(ProviderTls {
+        config: Arc::new(config),
+        certificate,
+    })
 }
 
 /// Lets in what our authority issued, and the one push certificate the scenario brought along,
 /// whose issuer we need not know.
 #[derive(Debug)]
 struct ProviderVerifier {
+    certificate: PushCertificate,
     issued: Arc<dyn ClientCertVerifier>,
     known: Option<CertificateDer<'static>>,
 }
@@ -73,6 +112,10 @@ impl ClientCertVerifier for ProviderVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
+        if self.certificate.is_expired() {
+            // The alert is certificate_expired.
+            return Err(CertificateError::Expired.into());
+        }
         if self
             .known
             .as_ref()

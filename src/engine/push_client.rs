@@ -4,7 +4,7 @@
 //! connection breaks under it, whether APNs has it is unknown, and a second one would count twice.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -64,8 +64,25 @@ pub struct PushClient {
 /// The connection in use, and the tasks of it and of those before it.
 #[derive(Debug, Default)]
 struct Line {
-    sender: Option<SendRequest<Full<Bytes>>>,
+    link: Option<Link>,
     drivers: JoinSet<()>,
+}
+
+/// A connection and, once it has ended, why.
+#[derive(Clone, Debug)]
+struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    ended: Arc<OnceLock<String>>,
+}
+
+impl Link {
+    /// Why a push could not be sent: with TLS 1.3 a refused certificate shows only after the
+    /// handshake, and then to the connection, not to what is sent over it.
+    fn failure(&self, error: &hyper::Error) -> String {
+        let why = self.ended.get().filter(|_| error.is_canceled());
+        let why = why.cloned().unwrap_or_else(|| chain(error));
+        format!("sending to APNs: {why}")
+    }
 }
 
 impl PushClient {
@@ -105,15 +122,16 @@ impl PushClient {
 
     async fn send(&self, order: &PushOrder) -> Result<PushResult, String> {
         let request = self.request(order)?;
-        let failed = |error| format!("sending to APNs: {}", chain(&error));
-        let response = match self.sender().await?.send_request(request.clone()).await {
+        let mut link = self.link().await?;
+        let response = match link.sender.send_request(request.clone()).await {
             // The connection went away before the push was on it, so it may be sent on another.
             Err(error) if error.is_canceled() => {
-                let mut sender = self.sender().await?;
-                sender.send_request(request).await.map_err(failed)?
+                link = self.link().await?;
+                link.sender.send_request(request).await
             }
-            other => other.map_err(failed)?,
+            other => other,
         };
+        let response = response.map_err(|error| link.failure(&error))?;
         let (head, body) = response.into_parts();
         if head.status == StatusCode::OK {
             let apns_id = text(&head.headers, "apns-id");
@@ -153,15 +171,15 @@ impl PushClient {
     }
 
     /// The connection, made anew when there is none. Others wait meanwhile, so there is only one.
-    async fn sender(&self) -> Result<SendRequest<Full<Bytes>>, String> {
+    async fn link(&self) -> Result<Link, String> {
         let mut line = self.line.lock().await;
         while line.drivers.try_join_next().is_some() {}
-        if let Some(sender) = &line.sender
-            && !sender.is_closed()
+        if let Some(link) = &line.link
+            && !link.sender.is_closed()
         {
-            return Ok(sender.clone());
+            return Ok(link.clone());
         }
-        line.sender = None;
+        line.link = None;
         let address = self.target.address;
         let connecting = async {
             let stream = TcpStream::connect(address).await?;
@@ -181,12 +199,19 @@ impl PushClient {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| format!("beginning HTTP/2 with APNs: {}", chain(&error)))?;
+        let ended = Arc::default();
+        let link = Link {
+            sender,
+            ended: Arc::clone(&ended),
+        };
         line.drivers.spawn(async move {
-            // What ends the connection also fails its pushes, which report it.
-            let _ = connection.await;
+            // Its pushes fail with it, and report this.
+            if let Err(error) = connection.await {
+                let _ = ended.set(chain(&error));
+            }
         });
-        line.sender = Some(sender.clone());
-        Ok(sender)
+        line.link = Some(link.clone());
+        Ok(link)
     }
 }
 

@@ -29,9 +29,41 @@ pub(super) enum Proof {
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
     proof: Proof,
+    /// Sent with every request.
+    headers: Vec<(String, String)>,
+    checkin: Door,
+    server: Door,
+}
+
+/// One of the payload's two URLs.
+#[derive(Clone, Debug)]
+struct Door {
+    path: String,
     /// Request line and fixed headers, up to the length.
-    checkin: Vec<u8>,
-    server: Vec<u8>,
+    head: Vec<u8>,
+}
+
+/// The request line and the headers that do not depend on the body, up to the length.
+fn head(endpoint: &Endpoint, content_type: &str, headers: &[(String, String)]) -> Vec<u8> {
+    // What real devices send (observed, protocol.md 2.2).
+    let mut head = format!(
+        "PUT {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: MDM/1.0\r\nContent-Type: {content_type}\r\n",
+        endpoint.path,
+        endpoint.host_header(),
+    );
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("Content-Length: ");
+    head.into_bytes()
+}
+
+/// Whether it goes to the check-in URL.
+const fn is_check_in(said: &Said) -> bool {
+    match said {
+        Said::Authenticate | Said::TokenUpdate | Said::CheckOut => true,
+        Said::Idle | Said::Result { .. } => false,
+    }
 }
 
 impl Wire {
@@ -42,32 +74,54 @@ impl Wire {
         proof: Proof,
         headers: &[(String, String)],
     ) -> Self {
-        let head = |endpoint: &Endpoint, content_type: &str| {
-            // What real devices send (observed, protocol.md 2.2).
-            let mut head = format!(
-                "PUT {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: MDM/1.0\r\nContent-Type: {content_type}\r\n",
-                endpoint.path,
-                endpoint.host_header(),
-            );
-            for (name, value) in headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
-            }
-            head.push_str("Content-Length: ");
-            head.into_bytes()
+        let door = |endpoint: &Endpoint, content_type: &str| Door {
+            path: endpoint.path.clone(),
+            head: head(endpoint, content_type, headers),
         };
         Self {
-            checkin: head(checkin, CHECKIN_CONTENT_TYPE),
-            server: head(server, SERVER_CONTENT_TYPE),
+            checkin: door(checkin, CHECKIN_CONTENT_TYPE),
+            server: door(server, SERVER_CONTENT_TYPE),
+            headers: headers.to_vec(),
             proof,
+        }
+    }
+
+    /// The path of the payload's URL that a request goes to.
+    pub(super) fn path(&self, said: &Said) -> &str {
+        if is_check_in(said) {
+            &self.checkin.path
+        } else {
+            &self.server.path
         }
     }
 
     /// The whole request, head and body, to be written at once.
     pub(super) fn request(&self, request: &Request, identities: &Identities) -> Vec<u8> {
-        let head = match request.said {
-            Said::Authenticate | Said::TokenUpdate | Said::CheckOut => &self.checkin,
-            Said::Idle | Said::Result { .. } => &self.server,
+        let door = if is_check_in(&request.said) {
+            &self.checkin
+        } else {
+            &self.server
         };
+        self.complete(&door.head, request, identities)
+    }
+
+    /// The same request to where a redirect leads.
+    pub(super) fn request_to(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        identities: &Identities,
+    ) -> Vec<u8> {
+        let content_type = if is_check_in(&request.said) {
+            CHECKIN_CONTENT_TYPE
+        } else {
+            SERVER_CONTENT_TYPE
+        };
+        let head = head(endpoint, content_type, &self.headers);
+        self.complete(&head, request, identities)
+    }
+
+    fn complete(&self, head: &[u8], request: &Request, identities: &Identities) -> Vec<u8> {
         let body = &request.body;
         let mut bytes = Vec::with_capacity(head.len() + body.len() + 64);
         bytes.extend_from_slice(head);

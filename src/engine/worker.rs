@@ -12,13 +12,16 @@ use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::LocalSet;
 
+use super::carrier::Carrier;
 use super::clock::Clock;
 use super::connection::Connector;
-use super::courier::{Carrier, Courier};
+use super::courier::Courier;
 use super::endpoint::{Endpoint, EndpointError};
 use super::health::Gauge;
 use super::identity::{ClientTls, Identities};
+use super::redirect::PublicTargets;
 use super::scribe::{Batch, Scribe};
+use super::tokens::{Announcer, TokenChange};
 use super::wire::Wire;
 use crate::apns::slot::Keep;
 use crate::device::contract::{Change, Output, Push};
@@ -66,10 +69,12 @@ pub(super) struct WorkerPlan {
     pub(super) tls: Option<ClientTls>,
     pub(super) identities: Arc<Identities>,
     pub(super) timeout: Duration,
+    pub(super) public: PublicTargets,
     pub(super) sockets: Arc<Semaphore>,
     pub(super) handshakes: usize,
     pub(super) enrolling: Arc<Semaphore>,
     pub(super) open_sockets: Gauge,
+    pub(super) tokens: mpsc::Sender<TokenChange>,
 }
 
 /// A running worker.
@@ -109,6 +114,7 @@ impl Worker {
 struct Turner {
     shard: Shard,
     courier: Courier,
+    announcer: Announcer,
     scribe: Scribe,
     inbox: mpsc::Receiver<ToWorker>,
     clock: Clock,
@@ -122,6 +128,7 @@ enum Event {
     Message(ToWorker),
     Answer,
     Deadline,
+    Announced,
     Stop,
 }
 
@@ -139,11 +146,13 @@ impl Turner {
         }
         let courier = Courier::new(Carrier {
             clock: plan.clock,
+            endpoint: plan.endpoint,
             connector,
             wire: plan.wire,
             tls: plan.tls,
             identities: plan.identities,
             timeout: plan.timeout,
+            public: plan.public,
             sockets: plan.sockets,
             handshakes: Arc::new(Semaphore::new(plan.handshakes)),
             enrolling: plan.enrolling,
@@ -152,6 +161,7 @@ impl Turner {
         Self {
             shard,
             courier,
+            announcer: Announcer::new(plan.tokens),
             scribe,
             inbox,
             clock: plan.clock,
@@ -175,10 +185,11 @@ impl Turner {
                 () = returns.arrived() => Event::Answer,
                 message = self.inbox.recv() => message.map_or(Event::Stop, Event::Message),
                 () = tokio::time::sleep_until(self.clock.instant(wake).into()) => Event::Deadline,
+                () = self.announcer.pass_on(), if self.announcer.is_waiting() => Event::Announced,
             };
             match event {
                 Event::Message(message) => self.receive(message),
-                Event::Answer => {}
+                Event::Answer | Event::Announced => {}
                 Event::Deadline => self.courier.reap(),
                 Event::Stop => {
                     self.courier.reap();
@@ -287,6 +298,11 @@ impl Turner {
             match output {
                 Output::Send(request) => self.courier.send(request),
                 Output::Close(channel) => self.courier.close(channel),
+                Output::Token(channel, epoch) => {
+                    let since = self.clock.epoch().wall(now);
+                    let gate = self.announcer.announce(channel, epoch, since);
+                    self.courier.hold(channel, gate);
+                }
                 Output::Note(fact) => self.scribe.note(now, fact),
             }
         }

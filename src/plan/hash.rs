@@ -39,11 +39,14 @@ pub(super) fn of(plan: &Plan) -> String {
         hasher.update(&bytes);
     }
     for entry in &plan.timeline {
-        let mut bytes = [0_u8; 13];
-        bytes[..8].copy_from_slice(&(entry.at.as_micros() as u64).to_le_bytes());
-        bytes[8..12].copy_from_slice(&entry.device.0.to_le_bytes());
-        bytes[12] = entry.change as u8;
-        hasher.update(&bytes);
+        hasher.update(format!("{entry:?}").as_bytes());
     }
+    for happening in &plan.happenings {
+        hasher.update(format!("{happening:?}").as_bytes());
+    }
+    for (again, first) in &plan.reissues {
+        hasher.update(format!("{} {}", again.0, first.0).as_bytes());
+    }
+    hasher.update(format!("{:?}", plan.starts).as_bytes());
     hasher.finalize().to_hex().to_string()
 }

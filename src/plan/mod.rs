@@ -3,6 +3,7 @@
 //! A plan is made of a scenario and a seed alone, cannot fail, and does not depend on the machine,
 //! the number of workers or `time-scale`. Main type: [`Plan`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +13,17 @@ use crate::device::traits::Traits;
 use crate::ids::{Channel, CohortId, DeviceId, OrderIndex};
 use crate::scenario::Scenario;
 use crate::scenario::commands::request_type;
-use crate::seed::{Purpose, Seed};
+use crate::seed::Seed;
 
 mod hash;
 mod lines;
+mod note;
 mod orders;
 mod show;
 mod split;
+mod timeline;
 
+pub use crate::scenario::{Deed as Event, Happening};
 pub use lines::Lines;
 pub use show::Shown;
 pub use split::Part;
@@ -33,16 +37,24 @@ pub struct Plan {
     pub seed: Seed,
     /// How much faster than real time device life runs.
     pub time_scale: f64,
+    /// The time of the week at time zero, since Monday 00:00, in scenario time.
+    pub starts: Duration,
     /// Groups of devices, in the order of their ids.
     pub cohorts: Vec<CohortPlan>,
     /// What is ordered.
     pub commands: Vec<CommandPlan>,
     /// Stretches of work, one after another from time zero.
     pub stages: Vec<StagePlan>,
-    /// The orders, by due time, then index.
+    /// The orders, by index: those of the stages by due time, behind them those of
+    /// [`Plan::reissues`]. [`Plan::by_due`] has them all by due time.
     pub orders: Vec<Order>,
     /// The timeline's changes, by time, then device.
     pub timeline: Vec<TimelineEntry>,
+    /// What happens to pushes and what the operator does at set times, by time.
+    pub happenings: Vec<Happening>,
+    /// Orders that are placed only if an earlier one is still open when they are due, which is
+    /// cancelled then: the later one, and the earlier one.
+    pub reissues: BTreeMap<OrderIndex, OrderIndex>,
     /// Which part of the crowd this plan is about.
     pub part: Part,
     hash: String,
@@ -144,17 +156,23 @@ impl Plan {
         );
         let cohorts = cohorts(scenario);
         let commands = command_plans(scenario, commands);
-        let orders = orders::draw(scenario, &cohorts, seed);
-        let timeline = timeline(scenario, &cohorts, seed);
+        let mut orders = orders::draw(scenario, &cohorts, seed);
+        let reissues = timeline::reissue(scenario, &cohorts, seed, &mut orders);
+        let timeline = timeline::changes(scenario, &cohorts, seed);
+        let mut happenings = scenario.timeline.happenings.clone();
+        happenings.sort_by_key(|happening| happening.at);
         let mut plan = Self {
             name: scenario.name.clone(),
             seed,
             time_scale: scenario.time_scale,
+            starts: scenario.starts,
             cohorts,
             commands,
             stages: stages(scenario),
             orders,
             timeline,
+            happenings,
+            reissues,
             part: Part::WHOLE,
             hash: String::new(),
         };
@@ -192,11 +210,19 @@ impl Plan {
         &self.hash
     }
 
+    /// All orders by due time; at one time by index.
+    pub fn by_due(&self) -> Vec<&Order> {
+        let mut orders: Vec<&Order> = self.orders.iter().collect();
+        // Those of the stages are sorted already: this is one pass unless something is reissued.
+        orders.sort_by_key(|order| (order.due_us, order.index));
+        orders
+    }
+
     /// What it asks of the machine.
     pub fn needs(&self) -> Needs {
         let mut peak = 0;
         let (mut second, mut count) = (u64::MAX, 0_u32);
-        for order in &self.orders {
+        for order in self.by_due() {
             let at = self.real(order.due()).as_secs();
             if at != second {
                 (second, count) = (at, 0);
@@ -263,24 +289,6 @@ fn stages(scenario: &Scenario) -> Vec<StagePlan> {
         from = to;
     }
     stages
-}
-
-fn timeline(scenario: &Scenario, cohorts: &[CohortPlan], seed: Seed) -> Vec<TimelineEntry> {
-    let mut entries = Vec::new();
-    for (number, event) in scenario.timeline.iter().enumerate() {
-        let devices = devices(cohorts, event.to);
-        entries.extend(devices.map(|device| {
-            let mut draw = seed.draw(Purpose::Spread, u64::from(device), number as u64, 0);
-            TimelineEntry {
-                at: event.at + draw.span(&event.spread),
-                device: DeviceId(device),
-                change: event.change,
-            }
-        }));
-    }
-    // Stable: two events at one time keep the order of the scenario.
-    entries.sort_by_key(|entry| (entry.at, entry.device));
-    entries
 }
 
 /// The devices of a cohort, or all.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{CohortPlan, Order, devices};
 use crate::ids::{Channel, DeviceId, OrderIndex};
-use crate::scenario::{Amount, Arrival, Scenario, StageCommand};
+use crate::scenario::{Amount, Arrival, Recipient, Scenario, StageCommand};
 use crate::seed::{Purpose, Seed};
 
 /// All orders, by due time; at one time in the order of the scenario's commands.
@@ -24,9 +24,10 @@ pub(super) fn draw(scenario: &Scenario, cohorts: &[CohortPlan], seed: Seed) -> V
             let count = amount(command, stage.duration, devices.len());
             let times = times(seed, subject, command.arrival, stage.duration, count);
             let targets = targets(seed, subject, devices, count);
-            orders.extend(times.into_iter().zip(targets).map(|(at, device)| Order {
+            let channels = channels(seed, subject, command, cohorts, targets);
+            orders.extend(times.into_iter().zip(channels).map(|(at, channel)| Order {
                 due_us: micros(begins) + at,
-                channel: Channel::device(DeviceId(device)),
+                channel,
                 index: OrderIndex(0),
                 command: command_index,
             }));
@@ -37,12 +38,17 @@ pub(super) fn draw(scenario: &Scenario, cohorts: &[CohortPlan], seed: Seed) -> V
     // Stable: orders due at one moment keep the order of the scenario.
     orders.sort_by_key(|order| order.due_us);
     for (index, order) in orders.iter_mut().enumerate() {
-        order.index = OrderIndex(u32::try_from(index).expect("a plan has at most 20 million"));
+        order.index = self::index(index);
     }
     orders
 }
 
-fn micros(span: Duration) -> u64 {
+/// The index of the order at `position`.
+pub(super) fn index(position: usize) -> OrderIndex {
+    OrderIndex(u32::try_from(position).expect("a plan has at most 20 million, and as many again"))
+}
+
+pub(super) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).expect("no span of a scenario is longer than 400 days")
 }
 
@@ -88,4 +94,30 @@ fn targets(seed: Seed, subject: u64, devices: std::ops::Range<u32>, count: usize
         round += 1;
     }
     targets
+}
+
+/// The channel of each order: the device's, or that of one of its users, each as likely.
+fn channels(
+    seed: Seed,
+    subject: u64,
+    command: &StageCommand,
+    cohorts: &[CohortPlan],
+    targets: Vec<u32>,
+) -> Vec<Channel> {
+    // Another attempt than the rounds of devices have, so that neither draw shifts the other.
+    let mut draw = seed.draw(Purpose::OrderTarget, subject, 0, 1);
+    let channel = |device| {
+        let device = DeviceId(device);
+        let user = match command.recipient {
+            Recipient::Device => 0,
+            Recipient::User => {
+                let at = cohorts.partition_point(|cohort| cohort.first <= device);
+                let users = u64::from(cohorts[at.saturating_sub(1)].traits.users);
+                let drawn = 1 + draw.below(users);
+                u8::try_from(drawn).expect("a device has at most 4 users")
+            }
+        };
+        Channel { device, user }
+    };
+    targets.into_iter().map(channel).collect()
 }

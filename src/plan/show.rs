@@ -1,10 +1,15 @@
 //! The plan as text: what `plan` prints and what the golden tests hold.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use super::{Part, Plan};
-use crate::scenario::written;
+use crate::device::contract::Change;
+use crate::device::traits::{Shape, Traits};
+use crate::ids::CohortId;
+use crate::scenario::{Deed, written, written_dist, written_week_time, written_windows};
+use crate::seed::Dist;
 
 /// How many orders are shown one by one.
 const FIRST_ORDERS: usize = 10;
@@ -39,6 +44,9 @@ impl fmt::Display for Shown<'_> {
                 written(real)
             )?;
         }
+        if !plan.starts.is_zero() {
+            writeln!(f, "  starts      {}", written_week_time(plan.starts))?;
+        }
         self.cohorts(f)?;
         self.stages(f)?;
         self.timeline(f)?;
@@ -71,6 +79,7 @@ impl Shown<'_> {
                 cohort.first.0,
                 cohort.first.0 + cohort.count - 1,
             )?;
+            life(traits, f)?;
         }
         Ok(())
     }
@@ -78,7 +87,8 @@ impl Shown<'_> {
     fn stages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.0;
         let mut counts = vec![0_u32; plan.commands.len()];
-        for order in &plan.orders {
+        let first = plan.orders.iter();
+        for order in first.filter(|order| !plan.reissues.contains_key(&order.index)) {
             counts[usize::from(order.command)] += 1;
         }
         for (number, stage) in plan.stages.iter().enumerate() {
@@ -112,17 +122,51 @@ impl Shown<'_> {
     }
 
     fn timeline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let timeline = &self.0.timeline;
-        let (Some(first), Some(last)) = (timeline.first(), timeline.last()) else {
+        let plan = self.0;
+        if plan.timeline.is_empty() && plan.happenings.is_empty() && plan.reissues.is_empty() {
             return Ok(());
+        }
+        writeln!(f, "\ntimeline")?;
+        let mut kinds: BTreeMap<Change, (u32, Duration, Duration)> = BTreeMap::new();
+        for entry in &plan.timeline {
+            let kind = kinds.entry(entry.change).or_insert((0, entry.at, entry.at));
+            *kind = (kind.0 + 1, kind.1.min(entry.at), kind.2.max(entry.at));
+        }
+        for (change, (count, first, last)) in kinds {
+            let from = written(millis(first));
+            let until = if last == first {
+                format!("at {from}")
+            } else {
+                format!("from {from} to {}", written(millis(last)))
+            };
+            writeln!(f, "  {:<26} {count:>9} devices {until}", named(change))?;
+        }
+        for happening in &plan.happenings {
+            let at = written(happening.at);
+            writeln!(f, "  {} at {at}", self.deed(happening.what))?;
+        }
+        let again = plan.orders.iter();
+        let again = again.filter(|order| plan.reissues.contains_key(&order.index));
+        let again = again.count();
+        if again > 0 {
+            writeln!(f, "  reissue {again:>28} orders if still open")?;
+        }
+        Ok(())
+    }
+
+    fn deed(&self, deed: Deed) -> String {
+        let to = |of: Option<CohortId>| match of {
+            Some(id) => self.0.cohorts[usize::from(id.0)].name.as_str(),
+            None => "all",
         };
-        writeln!(
-            f,
-            "\ntimeline\n  {} changes from {} to {}",
-            timeline.len(),
-            written(millis(first.at)),
-            written(millis(last.at)),
-        )
+        match deed {
+            Deed::BlankPush(of) => format!("blank-push to {}", to(of)),
+            Deed::ExpirePushCertificate => "expire-push-certificate".to_owned(),
+            Deed::RenewPushCertificate => "renew-push-certificate".to_owned(),
+            Deed::LosePushes { of, share } => {
+                format!("lose-pushes {} of {}", percent(share), to(of))
+            }
+        }
     }
 
     fn first_orders(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,7 +174,7 @@ impl Shown<'_> {
             return Ok(());
         }
         writeln!(f, "\nfirst orders")?;
-        for order in self.0.orders.iter().take(FIRST_ORDERS) {
+        for order in self.0.by_due().into_iter().take(FIRST_ORDERS) {
             writeln!(
                 f,
                 "  {:>7} {:>10.6}s  {}  {}",
@@ -141,6 +185,67 @@ impl Shown<'_> {
             )?;
         }
         Ok(())
+    }
+}
+
+/// What the devices of a cohort live through, a line for each condition.
+fn life(traits: &Traits, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut line = |name: &str, text: String| writeln!(f, "    {name:<20} {text}");
+    if traits.users > 0 {
+        line("users", traits.users.to_string())?;
+    }
+    for rhythm in &traits.rhythms {
+        let text = match &rhythm.shape {
+            Shape::Alternates {
+                inside,
+                outside,
+                begins_inside,
+            } => format!(
+                "for {}, every {}; {} begin so",
+                written_dist(inside),
+                written_dist(outside),
+                percent(*begins_inside)
+            ),
+            Shape::Daily {
+                windows,
+                days,
+                spread,
+            } => {
+                let spread = if *spread == Dist::ZERO {
+                    String::new()
+                } else {
+                    format!(", spread {}", written_dist(spread))
+                };
+                format!("{}{spread}", written_windows(windows, *days))
+            }
+        };
+        line(rhythm.condition.name(), text)?;
+    }
+    for begins in &traits.begins {
+        let text = format!("{} begin so", percent(begins.share));
+        line(begins.condition.name(), text)?;
+    }
+    Ok(())
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", (share * 1e4).round() / 1e2)
+}
+
+fn named(change: Change) -> String {
+    match change {
+        Change::Enter(condition) => format!("enter {}", condition.name()),
+        Change::Leave(condition) => format!("leave {}", condition.name()),
+        Change::Reboot => "reboot".to_owned(),
+        Change::SetClock(ahead) => {
+            let sign = if ahead < 0 { '-' } else { '+' };
+            let by = Duration::from_micros(ahead.unsigned_abs());
+            format!("set clock {sign}{}", written(by))
+        }
+        Change::SyncClock => "sync clock".to_owned(),
+        Change::EndRule(number) => format!("end rule {number}"),
+        Change::RotateToken => "rotate token".to_owned(),
+        Change::Reenroll => "re-enroll".to_owned(),
     }
 }
 

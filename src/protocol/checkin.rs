@@ -6,6 +6,7 @@ use ::plist::{Dictionary, Value};
 use thiserror::Error;
 
 use super::plist::{self, PlistError};
+use crate::ids::{Channel, Crowd};
 
 /// The content type of check-in messages.
 pub const CHECKIN_CONTENT_TYPE: &str = "application/x-apple-aspen-mdm-checkin";
@@ -64,6 +65,80 @@ pub struct TokenUpdate {
     pub magic: String,
     /// `UnlockToken`, of iOS and iPadOS alone.
     pub unlock_token: Option<Vec<u8>>,
+    /// Whose channel it is; `None` for the device channel.
+    pub user: Option<User>,
+    /// `AwaitingConfiguration`: Setup Assistant waits for DeviceConfigured.
+    pub awaiting_configuration: bool,
+}
+
+/// The user whose channel a message belongs to (protocol.md 2.6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// `UserID`: a GUID, or [`User::SHARED_IPAD`].
+    pub id: String,
+    /// `UserShortName`; the Managed Apple Account on Shared iPad.
+    pub short_name: String,
+    /// `UserLongName`.
+    pub long_name: String,
+    /// `NotOnConsole`: whether the user is logged in, but not at the screen. Of Macs alone.
+    pub not_on_console: Option<bool>,
+}
+
+impl User {
+    /// The `UserID` of every user of Shared iPads; their short names tell them apart.
+    pub const SHARED_IPAD: &str = "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF";
+
+    /// The user of a Mac's `channel`, at the screen.
+    pub fn of_mac(crowd: &Crowd, channel: Channel) -> Self {
+        Self {
+            id: crowd.user_id(channel),
+            short_name: crowd.user_short_name(channel),
+            long_name: crowd.user_long_name(channel),
+            not_on_console: Some(false),
+        }
+    }
+
+    /// The user of a Shared iPad's `channel`.
+    pub fn of_shared_ipad(crowd: &Crowd, channel: Channel) -> Self {
+        Self {
+            id: Self::SHARED_IPAD.to_owned(),
+            not_on_console: None,
+            ..Self::of_mac(crowd, channel)
+        }
+    }
+
+    /// What servers call this user's channel of the device `udid`, as NanoMDM's `normalize` does.
+    pub fn enrollment_id(&self, udid: &str) -> String {
+        let user = match self.id.as_str() {
+            Self::SHARED_IPAD => &self.short_name,
+            _ => &self.id,
+        };
+        format!("{udid}:{user}")
+    }
+
+    /// Adds the user's keys to a message.
+    pub(super) fn put_into(&self, root: &mut Dictionary) {
+        root.insert("UserID".into(), self.id.as_str().into());
+        root.insert("UserShortName".into(), self.short_name.as_str().into());
+        root.insert("UserLongName".into(), self.long_name.as_str().into());
+        if let Some(not_on_console) = self.not_on_console {
+            root.insert("NotOnConsole".into(), not_on_console.into());
+        }
+    }
+
+    /// Takes the user's keys out of a message; `None` when it is of the device channel.
+    pub(super) fn take_from(root: &mut Dictionary) -> Option<Self> {
+        let id = root.remove("UserID")?.into_string()?;
+        let mut text = |key| root.remove(key).and_then(Value::into_string);
+        let (short_name, long_name) = (text("UserShortName"), text("UserLongName"));
+        let not_on_console = root.remove("NotOnConsole");
+        Some(Self {
+            id,
+            short_name: short_name.unwrap_or_default(),
+            long_name: long_name.unwrap_or_default(),
+            not_on_console: not_on_console.and_then(|value| value.as_boolean()),
+        })
+    }
 }
 
 /// The message of a device that leaves. It is sent once and never again.
@@ -102,6 +177,12 @@ impl CheckIn {
     /// Writes the message.
     pub fn encode(&self) -> Vec<u8> {
         let mut root = Dictionary::new();
+        if let Self::TokenUpdate(TokenUpdate {
+            user: Some(user), ..
+        }) = self
+        {
+            user.put_into(&mut root);
+        }
         let mut put = |key: &str, value: Value| drop(root.insert(key.into(), value));
         match self {
             Self::Authenticate(message) => {
@@ -134,6 +215,9 @@ impl CheckIn {
                 if let Some(token) = &message.unlock_token {
                     put("UnlockToken", Value::Data(token.clone()));
                 }
+                if message.awaiting_configuration {
+                    put("AwaitingConfiguration", true.into());
+                }
             }
             Self::CheckOut(message) => {
                 put("MessageType", "CheckOut".into());
@@ -146,12 +230,12 @@ impl CheckIn {
 
     /// Reads a message as a server does.
     pub fn decode(body: &[u8]) -> Result<Self, CheckInError> {
-        let Some(root) = plist::decode(body)?.into_dictionary() else {
+        let Some(mut root) = plist::decode(body)?.into_dictionary() else {
             return Err(CheckInError::NotADictionary);
         };
         match required(&root, "MessageType")?.as_str() {
             "Authenticate" => Authenticate::of(&root).map(Self::Authenticate),
-            "TokenUpdate" => TokenUpdate::of(&root).map(Self::TokenUpdate),
+            "TokenUpdate" => TokenUpdate::of(&mut root).map(Self::TokenUpdate),
             "CheckOut" => Ok(Self::CheckOut(CheckOut {
                 udid: required(&root, "UDID")?,
                 topic: required(&root, "Topic")?,
@@ -190,7 +274,10 @@ impl Authenticate {
 }
 
 impl TokenUpdate {
-    fn of(root: &Dictionary) -> Result<Self, CheckInError> {
+    fn of(root: &mut Dictionary) -> Result<Self, CheckInError> {
+        let user = User::take_from(root);
+        let awaiting = root.get("AwaitingConfiguration");
+        let awaiting_configuration = awaiting.and_then(Value::as_boolean).unwrap_or(false);
         let data = |key| root.get(key).and_then(Value::as_data).map(<[u8]>::to_vec);
         Ok(Self {
             udid: required(root, "UDID")?,
@@ -198,6 +285,8 @@ impl TokenUpdate {
             token: data("Token").ok_or(CheckInError::Missing { key: "Token" })?,
             magic: required(root, "PushMagic")?,
             unlock_token: data("UnlockToken"),
+            user,
+            awaiting_configuration,
         })
     }
 }
@@ -211,11 +300,27 @@ fn optional(root: &Dictionary, key: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::super::plist::tests::any_text;
     use super::*;
+    use crate::ids::{CrowdId, DeviceId};
+
+    pub(in super::super) fn any_user() -> impl Strategy<Value = User> {
+        (
+            any_text(),
+            any_text(),
+            any_text(),
+            prop::option::of(any::<bool>()),
+        )
+            .prop_map(|(id, short_name, long_name, not_on_console)| User {
+                id,
+                short_name,
+                long_name,
+                not_on_console,
+            })
+    }
 
     fn any_message() -> impl Strategy<Value = CheckIn> {
         let maybe = || prop::option::of(any_text());
@@ -253,17 +358,23 @@ mod tests {
                 any_text(),
                 bytes(),
                 any_text(),
-                prop::option::of(bytes())
+                prop::option::of(bytes()),
+                prop::option::of(any_user()),
+                any::<bool>(),
             )
-                .prop_map(|(udid, topic, token, magic, unlock_token)| {
-                    CheckIn::TokenUpdate(TokenUpdate {
-                        udid,
-                        topic,
-                        token,
-                        magic,
-                        unlock_token,
-                    })
-                }),
+                .prop_map(
+                    |(udid, topic, token, magic, unlock_token, user, awaiting_configuration)| {
+                        CheckIn::TokenUpdate(TokenUpdate {
+                            udid,
+                            topic,
+                            token,
+                            magic,
+                            unlock_token,
+                            user,
+                            awaiting_configuration,
+                        })
+                    }
+                ),
             (any_text(), any_text())
                 .prop_map(|(udid, topic)| CheckIn::CheckOut(CheckOut { udid, topic })),
         ]
@@ -293,5 +404,21 @@ mod tests {
             refusal("<key>MessageType</key><string>Hello</string>"),
             "MessageType is \"Hello\", but Authenticate, TokenUpdate or CheckOut was expected"
         );
+    }
+
+    #[test]
+    fn a_users_channel_is_called_as_nanomdm_calls_it() {
+        let crowd = Crowd {
+            id: CrowdId([1; 4]),
+            key: [1; 32],
+        };
+        let channel = Channel {
+            device: DeviceId(3),
+            user: 2,
+        };
+        let mac = User::of_mac(&crowd, channel);
+        assert_eq!(mac.enrollment_id("UDID"), format!("UDID:{}", mac.id));
+        let shared_ipad = User::of_shared_ipad(&crowd, channel);
+        assert_eq!(shared_ipad.enrollment_id("UDID"), "UDID:user2-3");
     }
 }

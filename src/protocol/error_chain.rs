@@ -81,6 +81,12 @@ impl ErrorItem {
         Self::new(MDM_DOMAIN, 12075, text)
     }
 
+    /// 12078: lost mode allows few commands, and this is none of them.
+    pub fn refused_in_lost_mode(request_type: &str) -> Self {
+        let text = format!("\u{201c}{request_type}\u{201d} is not valid while in lost mode.");
+        Self::new(MDM_DOMAIN, 12078, text)
+    }
+
     /// The whole chain of a profile that cannot be installed: 1009, then 4001, then the cause, one
     /// of [`PROFILE_DOMAIN`].
     pub fn profile_not_installable(name: &str, code: i64, cause: String) -> Vec<Self> {

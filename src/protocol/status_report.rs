@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use ::plist::{Dictionary, Value};
 use thiserror::Error;
 
+use super::checkin::User;
 use super::error_chain::ErrorItem;
 use super::plist::{self, PlistError};
 use super::plist_writer;
@@ -20,6 +21,8 @@ pub const SERVER_CONTENT_TYPE: &str = "application/x-apple-aspen-mdm; charset=UT
 pub struct StatusReport<'a> {
     /// `UDID`.
     pub udid: Cow<'a, str>,
+    /// Whose channel it is; `None` for the device channel.
+    pub user: Option<User>,
     /// `Status`.
     pub status: Status,
     /// `CommandUUID`; absent with Idle, and in a CommandFormatError about a command without one.
@@ -99,6 +102,19 @@ pub fn idle(udid: &str) -> Vec<u8> {
     body
 }
 
+/// Writes the report of a user's channel that asks for work.
+pub fn idle_of_user(udid: &str, user: &User) -> Vec<u8> {
+    StatusReport {
+        udid: udid.into(),
+        user: Some(user.clone()),
+        status: Status::Idle,
+        uuid: None,
+        error_chain: Vec::new(),
+        payload: Dictionary::new(),
+    }
+    .encode()
+}
+
 const IDLE_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
     <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \
     \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
@@ -118,6 +134,9 @@ impl StatusReport<'_> {
         if let Some(uuid) = &self.uuid {
             root.insert("CommandUUID".into(), uuid.0.as_ref().into());
         }
+        if let Some(user) = &self.user {
+            user.put_into(&mut root);
+        }
         root.insert("Status".into(), self.status.name().into());
         root.insert("UDID".into(), self.udid.into_owned().into());
         plist::encode(&root)
@@ -128,6 +147,7 @@ impl StatusReport<'_> {
         let Some(mut payload) = plist::decode(body)?.into_dictionary() else {
             return Err(StatusReportError::NotADictionary);
         };
+        let user = User::take_from(&mut payload);
         let mut take = |key| payload.remove(key);
         let string = |value: Option<Value>| value.and_then(Value::into_string);
         let udid = string(take("UDID")).ok_or(StatusReportError::Missing { key: "UDID" })?;
@@ -136,6 +156,7 @@ impl StatusReport<'_> {
         let chain = take("ErrorChain").and_then(Value::into_array);
         Ok(StatusReport {
             udid: Cow::Owned(udid),
+            user,
             status: Status::of_name(&status),
             uuid: uuid.map(|uuid| CommandUuid(uuid.into())),
             error_chain: chain
@@ -152,6 +173,7 @@ impl StatusReport<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::checkin::tests::any_user;
     use super::super::plist::tests::{any_dictionary, any_text};
     use super::*;
 
@@ -174,6 +196,7 @@ mod tests {
         #[test]
         fn a_report_round_trips(
             udid in any_text(),
+            user in prop::option::of(any_user()),
             status in "Idle|Acknowledged|Error|CommandFormatError|NotNow|Busy",
             uuid in prop::option::of("[!-~]{1,40}"),
             error_chain in prop::collection::vec(any_item(), 0..3),
@@ -181,6 +204,7 @@ mod tests {
         ) {
             let report = StatusReport {
                 udid: udid.into(),
+                user,
                 status: Status::of_name(&status),
                 uuid: uuid.map(|uuid| CommandUuid(uuid.into())),
                 error_chain,
@@ -193,6 +217,7 @@ mod tests {
         fn the_idle_template_says_what_the_encoder_says(udid in any_text()) {
             let report = StatusReport {
                 udid: udid.as_str().into(),
+                user: None,
                 status: Status::Idle,
                 uuid: None,
                 error_chain: Vec::new(),

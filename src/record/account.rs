@@ -7,10 +7,12 @@ use crate::metric::{Owner, Phase};
 use crate::time::SimTime;
 
 use super::cause::Cause;
+use super::failures::Failures;
 use super::histogram::Histograms;
 use super::interval::Interval;
-use super::phase::Slices;
 use super::setup::{CohortInfo, Orderer, StageInfo};
+use super::slices::Slices;
+use super::snapshot::Snapshot;
 
 /// How many orders ended how. `ordered` is the sum of the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub struct PushTally {
     pub ignored: u64,
     /// Taken for a device that was asleep or off the network.
     pub stored: u64,
+    /// Answered with 200 and lost, as the scenario asked.
+    pub lost: u64,
     /// Which the target says APNs took, in its answers to our orders.
     pub reported_accepted: u64,
     /// Which the target says failed.
@@ -138,6 +142,8 @@ pub struct Pending {
     pub cause: Cause,
     /// The facts that say so, as a sentence.
     pub evidence: String,
+    /// What its NotNow is for, when its cause is one: a condition, or a rule of the scenario.
+    pub reason: Option<String>,
 }
 
 /// What the ledger says at the end of a run.
@@ -161,6 +167,10 @@ pub struct Account {
     pub pushes: PushTally,
     /// What stands beside the sum.
     pub beside: Beside,
+    /// Failed commands by their errors.
+    pub failures: Failures,
+    /// How the run stood at the times that were asked for, earliest first.
+    pub snapshots: Vec<Snapshot>,
     /// Latencies. Push latencies are of completed commands, phases and server time of completed
     /// and failed ones.
     pub histograms: Histograms,

@@ -1,11 +1,11 @@
 //! What is kept of a command while it is open, and the facts that change it.
 
-use crate::fact::{Broken, ServerPush};
+use crate::fact::{Broken, ErrorEnds, ServerPush};
 use crate::ids::{Channel, CohortId, CommandUuid, OrderIndex};
 use crate::time::SimTime;
 
 use super::account::Tally;
-use super::cause::{Failure, FailureKind};
+use super::cause::situation::{Failure, FailureKind, NotNow};
 use super::exchange::failure_kind;
 use super::histogram::sample;
 use super::log::CommandId;
@@ -22,12 +22,12 @@ pub(super) enum Stand {
     Open,
     /// A result ended it.
     Answered,
-    /// The admin API refused it.
-    Rejected,
+    /// The admin API refused it, or the operator gave it up.
+    GivenUp,
 }
 
 /// What is kept of a command while it is open.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Open {
     /// When it was due; `None` while that fact is not here.
     pub(super) due: Option<SimTime>,
@@ -35,6 +35,12 @@ pub(super) struct Open {
     pub(super) settled: Option<Settled>,
     /// How its enqueue request failed.
     pub(super) enqueue: Option<Failure>,
+    /// What the target said of its push, when that failed.
+    pub(super) push_failed: Option<String>,
+    /// The device's NotNow answers.
+    pub(super) not_now: Option<Box<NotNow>>,
+    /// Why it failed on the device.
+    pub(super) error: Option<ErrorEnds>,
     /// How far its life has been folded, when the log has lost its beginning.
     pub(super) fold: Option<Box<Fold>>,
     /// For an observed command: when the request that first brought it was sent, and its answer
@@ -58,6 +64,7 @@ pub(super) enum Ending {
     Completed,
     Failed,
     Rejected,
+    Cancelled,
 }
 
 impl Ledger {
@@ -95,8 +102,14 @@ impl Ledger {
         }
         self.target_answered(at);
         self.current.counts.accepted += 1;
+        let said = match push {
+            ServerPush::Failed(why) => Some(why.clone()),
+            ServerPush::Accepted | ServerPush::NotReported => None,
+        };
         if let Some(open) = self.open_order(order) {
             open.marks.accepted.get_or_insert(at);
+            open.push_failed = said;
+            self.cancel_if_cleared(CommandId(order.0));
         }
     }
 
@@ -109,10 +122,24 @@ impl Ledger {
         }
     }
 
+    pub(super) fn cancelled(&mut self, order: OrderIndex, at: SimTime) {
+        // A result that came first wins.
+        if self
+            .open_order(order)
+            .is_some_and(|open| open.settled.is_none())
+        {
+            let (seen, ending) = (at, Ending::Cancelled);
+            self.settle(CommandId(order.0), Settled { at, seen, ending });
+        }
+    }
+
     pub(super) fn enqueue_lost(&mut self, order: OrderIndex, at: SimTime, why: &Broken) {
-        let kind = failure_kind(why);
+        // Whether the request was sent is not known, so that a timeout is taken for the target's.
+        let kind = failure_kind(why, Some(at));
         match kind {
-            FailureKind::NoAnswer(_) => self.target_failed(at),
+            FailureKind::NoAnswer(_) | FailureKind::Tls(_) | FailureKind::TimedOut => {
+                self.target_failed(at);
+            }
             FailureKind::Harness(_) => self.beside.harness_failures += 1,
             FailureKind::Status(_) | FailureKind::Unreadable(_) => {
                 self.target_answered(at);
@@ -120,6 +147,26 @@ impl Ledger {
         }
         if let Some(open) = self.open_order(order) {
             open.enqueue = Some(Failure { at, kind });
+        }
+    }
+
+    /// The device has executed `id`.
+    pub(super) fn executed(&mut self, id: CommandId, error: Option<&ErrorEnds>) {
+        if let Some(open) = self.open_command(id) {
+            open.error = error.cloned();
+        }
+    }
+
+    /// The device has refused `id` with NotNow.
+    pub(super) fn refused(&mut self, id: CommandId, at: SimTime, why: &str) {
+        if let Some(open) = self.open_command(id) {
+            let not_now = open.not_now.get_or_insert_default();
+            not_now.at = at;
+            // A refusal whose reason is just over has none of its own.
+            if !why.is_empty() {
+                why.clone_into(&mut not_now.why);
+            }
+            not_now.times += 1;
         }
     }
 
@@ -176,7 +223,7 @@ impl Ledger {
         settled.at = settled.at.max(floor);
         let Some(open) = self.open_command(id) else {
             match self.stands[id.0 as usize] {
-                Stand::Rejected => self.beside.late += 1,
+                Stand::GivenUp => self.beside.late += 1,
                 Stand::Unseen | Stand::Open | Stand::Answered => self.beside.duplicate += 1,
             }
             return;
@@ -186,7 +233,9 @@ impl Ledger {
                 open.settled = Some(settled);
                 self.conclude(id);
             }
-            Some(first) if first.ending == Ending::Rejected => self.beside.late += 1,
+            Some(first) if matches!(first.ending, Ending::Rejected | Ending::Cancelled) => {
+                self.beside.late += 1;
+            }
             Some(_) => self.beside.duplicate += 1,
         }
     }
@@ -195,22 +244,26 @@ impl Ledger {
     fn conclude(&mut self, id: CommandId) {
         let observed = self.setup.orderer == Orderer::Elsewhere;
         let open = self.open.get(&id);
-        let Some(settled) = open
+        let Some((settled, error)) = open
             .filter(|open| observed || open.due.is_some())
-            .and_then(|open| open.settled)
+            .and_then(|open| Some((open.settled?, open.error.clone())))
         else {
             return;
         };
         let counts = &mut self.current.counts;
         match settled.ending {
             Ending::Completed => counts.completed += 1,
-            Ending::Failed | Ending::Rejected => counts.failed += 1,
+            Ending::Failed | Ending::Rejected | Ending::Cancelled => counts.failed += 1,
+        }
+        if settled.ending == Ending::Failed {
+            self.failures.add(self.info(id), error);
         }
         let tally = self.tally(id);
         match settled.ending {
             Ending::Completed => tally.completed += 1,
             Ending::Failed => tally.failed += 1,
             Ending::Rejected => tally.rejected += 1,
+            Ending::Cancelled => tally.cancelled += 1,
         }
         self.settled.push(OrderIndex(id.0));
         self.settling.insert((settled.seen, id));

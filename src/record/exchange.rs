@@ -1,13 +1,14 @@
 //! What a device's request and its answer mean for the commands of its channel.
 
-use crate::fact::{Broken, Got, Reach, ResultStatus, Said, Stamps};
+use crate::fact::{Broken, Got, ResultStatus, Said, Stamps};
 use crate::ids::{Channel, CommandUuid};
+use crate::metric::Owner;
 use crate::time::SimTime;
 
 use super::Ledger;
-use super::cause::{Failure, FailureKind};
+use super::cause::situation::{Failure, FailureKind};
 use super::command::{Ending, Settled};
-use super::log::{Answer, Request, blame, says};
+use super::log::{Answer, Request, Says, blame, says};
 use super::setup::Orderer;
 
 /// A result a device delivered.
@@ -35,7 +36,8 @@ impl Ledger {
         };
         let reported_id = reported.and_then(|uuid| self.command(channel, uuid));
         let mut born = None;
-        let answer = match (got, blame(got)) {
+        let blamed = self.blamed(channel, got, stamps);
+        let answer = match (got, blamed) {
             (_, Some(owner)) => Answer::Failed(owner),
             (Got::Command { uuid, request_type }, None) => {
                 if self.setup.orderer == Orderer::Elsewhere {
@@ -56,7 +58,11 @@ impl Ledger {
         if let Some(open) = born.and_then(|id| self.open.get_mut(&id)) {
             open.born = Some((sent, read));
         }
-        self.note_answer(channel, got, read);
+        self.note_spin(channel, request.says);
+        self.note_answer(channel, got, stamps, read);
+        if *said == Said::Authenticate && got.is_delivered() {
+            self.authenticated(channel.device, (sent, read), seen.max(read));
+        }
         if let (Said::Result { status, .. }, true) = (said, got.is_delivered()) {
             self.result(&Delivered {
                 channel,
@@ -68,13 +74,39 @@ impl Ledger {
         }
     }
 
+    /// Whose fault a failed request is. A device whose clock is wrong fails itself; what was lost
+    /// before it was sent is not the target's silence.
+    fn blamed(&self, channel: Channel, got: &Got, stamps: &Stamps) -> Option<Owner> {
+        let owner = blame(got, stamps)?;
+        if self.is_clocks_fault(channel.device, got) {
+            return Some(Owner::Device);
+        }
+        let is_unsent = *got == Got::Lost(Broken::TimedOut) && stamps.sent.is_none();
+        Some(if is_unsent { Owner::Network } else { owner })
+    }
+
+    /// Counts how often in a row a session's one command is refused.
+    fn note_spin(&mut self, channel: Channel, says: Says) {
+        let record = self.channel(channel);
+        record.spin = match (says, record.spin) {
+            (Says::Result(Some(id), ResultStatus::NotNow), Some((before, times)))
+                if id == before =>
+            {
+                Some((id, times + 1))
+            }
+            (Says::Result(Some(id), ResultStatus::NotNow), _) => Some((id, 1)),
+            (Says::Result(..) | Says::CheckIn | Says::Idle, _) => None,
+        };
+    }
+
     /// Counts how a device's request ended, and remembers it for causes.
-    fn note_answer(&mut self, channel: Channel, got: &Got, read: SimTime) {
-        let on_network = self.reach.get(&channel.device) != Some(&Reach::Offline);
+    fn note_answer(&mut self, channel: Channel, got: &Got, stamps: &Stamps, read: SimTime) {
+        let known = self.known(channel.device);
+        let is_own_fault = known.held.is_cut_off() || self.is_clocks_fault(channel.device, got);
         let kind = match got {
             Got::Empty | Got::Command { .. } | Got::Unreadable { .. } => None,
             Got::Status(status) => Some(FailureKind::Status(*status)),
-            Got::Lost(broken) => Some(failure_kind(broken)),
+            Got::Lost(broken) => Some(failure_kind(broken, stamps.sent)),
         };
         match &kind {
             None => self.beside.answered += 1,
@@ -82,7 +114,12 @@ impl Ledger {
                 self.beside.answered += 1;
                 self.beside.http_errors += 1;
             }
-            Some(FailureKind::Unreadable(_) | FailureKind::NoAnswer(_)) => self.beside.lost += 1,
+            Some(
+                FailureKind::Unreadable(_)
+                | FailureKind::NoAnswer(_)
+                | FailureKind::Tls(_)
+                | FailureKind::TimedOut,
+            ) => self.beside.lost += 1,
             Some(FailureKind::Harness(_)) => self.beside.harness_failures += 1,
         }
         match &kind {
@@ -90,10 +127,17 @@ impl Ledger {
                 self.target_answered(read);
             }
             // A device that left the network cut its own request.
-            Some(FailureKind::NoAnswer(_)) if on_network => {
+            Some(FailureKind::NoAnswer(_) | FailureKind::Tls(_) | FailureKind::TimedOut)
+                if !is_own_fault =>
+            {
                 self.target_failed(read);
             }
-            Some(FailureKind::NoAnswer(_) | FailureKind::Harness(_)) => {}
+            Some(
+                FailureKind::NoAnswer(_)
+                | FailureKind::Tls(_)
+                | FailureKind::TimedOut
+                | FailureKind::Harness(_),
+            ) => {}
         }
         self.channel(channel).failure = kind.map(|kind| Failure { at: read, kind });
     }
@@ -126,13 +170,13 @@ impl Ledger {
     }
 }
 
-/// How a request failed that has no complete answer.
-pub(super) fn failure_kind(broken: &Broken) -> FailureKind {
+/// How a request failed that has no complete answer, if it was `sent`.
+pub(super) fn failure_kind(broken: &Broken, sent: Option<SimTime>) -> FailureKind {
     match broken {
-        Broken::Unreachable(why) | Broken::Tls(why) | Broken::Cut(why) => {
-            FailureKind::NoAnswer(why.clone())
-        }
-        Broken::TimedOut => FailureKind::NoAnswer("timed out".to_owned()),
+        Broken::Unreachable(why) | Broken::Cut(why) => FailureKind::NoAnswer(why.clone()),
+        Broken::Tls(why) => FailureKind::Tls(why.clone()),
+        Broken::TimedOut if sent.is_some() => FailureKind::TimedOut,
+        Broken::TimedOut => FailureKind::NoAnswer("timed out before it was sent".to_owned()),
         Broken::Malformed(why) => FailureKind::Unreadable(why.clone()),
         Broken::Harness(why) => FailureKind::Harness(why.clone()),
     }

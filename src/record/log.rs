@@ -74,11 +74,13 @@ impl Request {
 
 /// Whose fault a lost answer is. A cut or refused connection is the network's, because the device
 /// cannot tell a dead server from a dead line; silence and nonsense on an open one are the target's.
-pub(super) fn blame(got: &Got) -> Option<Owner> {
+pub(super) fn blame(got: &Got, stamps: &Stamps) -> Option<Owner> {
     match got {
         Got::Empty | Got::Command { .. } | Got::Unreadable { .. } => None,
         Got::Status(_) => Some(Owner::Target),
         Got::Lost(broken) => Some(match broken {
+            // What was never written got lost on the way.
+            Broken::TimedOut if stamps.sent.is_none() => Owner::Network,
             Broken::TimedOut | Broken::Malformed(_) => Owner::Target,
             Broken::Unreachable(_) | Broken::Tls(_) | Broken::Cut(_) => Owner::Network,
             Broken::Harness(_) => Owner::Harness,
@@ -106,6 +108,10 @@ pub(super) enum Moment {
     PushDelivered(PushId),
     /// The device ignores a push it has.
     PushIgnored(PushId),
+    /// A push is gone undelivered.
+    PushDiscarded(PushId),
+    /// The gateway lost a push, as the scenario asked.
+    PushLost(PushId),
     /// The device should connect.
     WakeDue,
     /// The device decided to connect.

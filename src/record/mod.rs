@@ -8,32 +8,41 @@
 pub mod account;
 pub mod cause;
 mod command;
+mod devices;
 mod exchange;
+pub mod failures;
 mod finish;
 pub mod histogram;
 pub mod interval;
 mod log;
-pub mod phase;
+mod pending;
+mod phase;
+mod push;
 mod settle;
 pub mod setup;
+pub mod slices;
+pub mod snapshot;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use hdrhistogram::Histogram;
 
-use crate::fact::{Fact, FactKind, Reach};
-use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex};
+use crate::fact::{Fact, FactKind};
+use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex, PushId};
 use crate::time::SimTime;
 
 use account::{Beside, DeviceTally, PushTally, Tally};
-use cause::{Failure, Refusal};
+use cause::situation::{Failure, LastPush, ProviderRefusal, Refusal};
 use command::{Open, Stand};
+use devices::DeviceRecord;
+use failures::Failures;
 use histogram::{Histograms, latencies, sample};
 use interval::{Current, Interval};
 use log::{CommandId, Log, Moment};
-use phase::Slices;
 use setup::{OrderInfo, Orderer, Setup, StageInfo};
+use slices::Slices;
+use snapshot::Snapshots;
 
 /// Facts folded into one timeline per command.
 #[derive(Debug)]
@@ -48,8 +57,12 @@ pub struct Ledger {
     channels: BTreeMap<Channel, ChannelRecord>,
     /// Channels whose log may have something to drop.
     touched: BTreeSet<Channel>,
-    /// Devices that are not online.
-    reach: BTreeMap<DeviceId, Reach>,
+    /// Devices of which anything is known that is not as usual.
+    crowd: BTreeMap<DeviceId, DeviceRecord>,
+    /// Whether a device has ever enrolled, by its index.
+    enrolled: Vec<bool>,
+    /// The provider the gateway last refused, if it took no push since.
+    provider: Option<ProviderRefusal>,
     /// Settled commands whose facts may not all be here, by when the last one was seen.
     settling: BTreeSet<(SimTime, CommandId)>,
     /// Settled orders that nobody has taken.
@@ -58,6 +71,8 @@ pub struct Ledger {
     devices: Vec<DeviceTally>,
     pushes: PushTally,
     beside: Beside,
+    failures: Failures,
+    snapshots: Snapshots,
     histograms: Histograms,
     slices: Slices,
     current: Current,
@@ -86,6 +101,12 @@ struct ChannelRecord {
     open: Vec<CommandId>,
     /// Whether and why the last push was refused.
     refusal: Option<Refusal>,
+    /// The last push that was taken.
+    last_push: Option<LastPush>,
+    /// The push that APNs keeps for it.
+    stored: Option<PushId>,
+    /// The command that was refused last in this session, and how often in a row.
+    spin: Option<(CommandId, u32)>,
     /// Whether and how the last request failed.
     failure: Option<Failure>,
 }
@@ -148,13 +169,17 @@ impl Ledger {
             observed: HashMap::new(),
             channels: BTreeMap::new(),
             touched: BTreeSet::new(),
-            reach: BTreeMap::new(),
+            crowd: BTreeMap::new(),
+            enrolled: Vec::new(),
+            provider: None,
             settling: BTreeSet::new(),
             settled: Vec::new(),
             tallies: vec![vec![Tally::default(); setup.stages.len()]; setup.cohorts.len()],
             devices: setup.cohorts.iter().map(|it| planned(it.devices)).collect(),
             pushes: PushTally::default(),
             beside: Beside::default(),
+            failures: Failures::default(),
+            snapshots: Snapshots::default(),
             histograms: Histograms::default(),
             slices: Slices::default(),
             current: Current::default(),
@@ -168,32 +193,45 @@ impl Ledger {
     }
 
     /// Takes one fact.
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of fact")]
     pub fn record(&mut self, fact: &Fact) {
         let at = fact.at;
         match &fact.kind {
             FactKind::Enrolled { device, since } => {
-                self.devices_of(*device, |tally| tally.enrolled += 1);
-                sample(&mut self.enrollment, micros(*since, at));
+                // One that enrols anew is no second device.
+                if self.enrolls_first(*device) {
+                    self.devices_of(*device, |tally| tally.enrolled += 1);
+                    sample(&mut self.enrollment, micros(*since, at));
+                }
             }
             FactKind::EnrollmentFailed { device, .. } => {
                 self.devices_of(*device, |tally| tally.enrollment_failed += 1);
             }
-            FactKind::TimeZero => {}
-            FactKind::Condition { device, now } => match now {
-                Reach::Online => drop(self.reach.remove(device)),
-                Reach::Asleep | Reach::Offline => drop(self.reach.insert(*device, *now)),
-            },
+            FactKind::TimeZero => self.snapshots.time_zero(at),
+            FactKind::Condition { device, now } => {
+                self.device(*device, |it| it.held.enter(*now, at));
+            }
+            FactKind::Clock { device, ahead_ms } => {
+                self.device(*device, |it| it.clock_ahead_ms = *ahead_ms);
+            }
+            FactKind::Unenrolled { device, why } => {
+                let left = Some(Box::new((at, why.clone())));
+                self.device(*device, |it| it.unenrolled = left);
+            }
             FactKind::Ordered { order, due } => self.ordered(*order, (*due).min(at)),
             FactKind::Offered { order } => self.offered(*order, at),
             FactKind::Accepted { order, push } => self.accepted(*order, at, push),
             FactKind::Rejected { order, .. } => self.rejected(*order, at),
+            FactKind::Cancelled { order, .. } => self.cancelled(*order, at),
             FactKind::AcceptanceUnknown { order, why } => self.enqueue_lost(*order, at, why),
             FactKind::PushReceived { .. }
             | FactKind::PushStored { .. }
             | FactKind::PushCoalesced { .. }
             | FactKind::PushDiscarded { .. }
+            | FactKind::PushLost { .. }
+            | FactKind::ProviderRefused { .. }
             | FactKind::PushDelivered { .. }
-            | FactKind::PushIgnored { .. } => self.record_push(at, &fact.kind),
+            | FactKind::PushIgnored { .. } => self.push_fact(at, &fact.kind),
             FactKind::Woke { channel, due, .. } => {
                 self.planned(*channel, *due, at, Moment::WakeDue, Moment::Woke);
             }
@@ -203,10 +241,21 @@ impl Ledger {
                 stamps,
                 got,
             } => self.exchange(*channel, said, stamps, got, at),
-            FactKind::Executed { channel, uuid, due } => {
+            FactKind::Executed {
+                channel,
+                uuid,
+                due,
+                error,
+            } => {
                 if let Some(id) = self.command(*channel, uuid) {
+                    self.executed(id, error.as_ref());
                     let late = Moment::ExecutedDue(id);
                     self.planned(*channel, *due, at, late, Moment::Executed(id));
+                }
+            }
+            FactKind::Refused { channel, uuid, why } => {
+                if let Some(id) = self.command(*channel, uuid) {
+                    self.refused(id, at, why);
                 }
             }
             FactKind::DeferralEnded {
@@ -220,14 +269,19 @@ impl Ledger {
                     self.planned(*channel, *due, at, Moment::DeferralDue(id), ended);
                 }
             }
-            FactKind::SessionEnded { channel } => self.enter(*channel, at, Moment::SessionEnded),
+            FactKind::SessionEnded { channel } => {
+                self.channel(*channel).spin = None;
+                self.enter(*channel, at, Moment::SessionEnded);
+            }
             FactKind::Violation { .. } => self.beside.violations += 1,
         }
     }
 
     /// Promises that every fact before `watermark` has been recorded: commands settled before it
-    /// are accounted for, and what no open command needs is forgotten.
+    /// are accounted for, snapshots that are due are taken, and what no open command needs is
+    /// forgotten.
     pub fn advance(&mut self, watermark: SimTime) {
+        self.take_snapshots(watermark);
         while let Some((seen, id)) = self.settling.first().copied()
             && seen < watermark
         {
@@ -304,64 +358,6 @@ impl Ledger {
         let ended = self.current.end(now, open);
         self.intervals.push(ended.clone());
         ended
-    }
-
-    fn record_push(&mut self, at: SimTime, kind: &FactKind) {
-        match kind {
-            FactKind::PushReceived {
-                push,
-                channel,
-                arrived,
-                status,
-                reason,
-            } => {
-                let arrived = (*arrived).min(at);
-                let refusal = (*status != 200).then(|| Refusal {
-                    at: arrived,
-                    status: *status,
-                    reason: reason.clone(),
-                });
-                if refusal.is_some() {
-                    self.pushes.rejected += 1;
-                } else {
-                    self.pushes.received += 1;
-                    self.current.counts.pushes += 1;
-                }
-                if let Some(channel) = channel {
-                    if refusal.is_none() {
-                        self.enter(*channel, arrived, Moment::PushArrived(*push));
-                    }
-                    self.channel(*channel).refusal = refusal;
-                }
-            }
-            FactKind::PushStored { .. } => self.pushes.stored += 1,
-            FactKind::PushCoalesced { .. } => self.pushes.coalesced += 1,
-            FactKind::PushDiscarded { .. } => self.pushes.discarded += 1,
-            FactKind::PushDelivered { push, channel, due } => {
-                self.pushes.delivered += 1;
-                let delivered = Moment::PushDelivered(*push);
-                self.planned(*channel, *due, at, Moment::PushDue, delivered);
-            }
-            FactKind::PushIgnored { push, channel, .. } => {
-                self.pushes.ignored += 1;
-                self.enter(*channel, at, Moment::PushIgnored(*push));
-            }
-            FactKind::Enrolled { .. }
-            | FactKind::EnrollmentFailed { .. }
-            | FactKind::TimeZero
-            | FactKind::Condition { .. }
-            | FactKind::Ordered { .. }
-            | FactKind::Offered { .. }
-            | FactKind::Accepted { .. }
-            | FactKind::Rejected { .. }
-            | FactKind::AcceptanceUnknown { .. }
-            | FactKind::Woke { .. }
-            | FactKind::Exchange { .. }
-            | FactKind::Executed { .. }
-            | FactKind::DeferralEnded { .. }
-            | FactKind::SessionEnded { .. }
-            | FactKind::Violation { .. } => unreachable!("only facts about pushes come here"),
-        }
     }
 
     /// The command `uuid` of `channel`; `None` for one that nobody here knows.

@@ -9,64 +9,11 @@ use crate::metric::{Owner, Phase};
 use crate::time::SimTime;
 
 use super::log::{Answer, CommandId, Entry, Moment, Request, Says};
+use super::slices::Slices;
 use super::turn::{Holder, Turn};
 
 /// The harness's time, which is nobody else's.
 const HARNESS: (Phase, Owner) = (Phase::Harness, Owner::Harness);
-
-/// How long each phase took, by owner, in microseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slices {
-    micros: [[u64; Owner::ALL.len()]; Phase::ALL.len()],
-    /// The push came before the acceptance: dispatch is there and took no time.
-    instant_dispatch: bool,
-}
-
-impl Default for Slices {
-    fn default() -> Self {
-        Self {
-            micros: [[0; Owner::ALL.len()]; Phase::ALL.len()],
-            instant_dispatch: false,
-        }
-    }
-}
-
-impl Slices {
-    /// Microseconds of `phase` that `owner` is responsible for.
-    pub const fn owned(&self, phase: Phase, owner: Owner) -> u64 {
-        self.micros[phase as usize][owner as usize]
-    }
-
-    /// Microseconds of `phase`; `None` when it did not occur.
-    pub fn phase(&self, phase: Phase) -> Option<u64> {
-        let sum = self.micros[phase as usize].iter().sum();
-        (sum > 0 || (phase == Phase::Dispatch && self.instant_dispatch)).then_some(sum)
-    }
-
-    /// Microseconds `owner` is responsible for.
-    pub fn owner(&self, owner: Owner) -> u64 {
-        self.micros.iter().map(|row| row[owner as usize]).sum()
-    }
-
-    /// All microseconds.
-    pub fn total(&self) -> u64 {
-        self.micros.iter().flatten().sum()
-    }
-
-    /// Adds another command's slices.
-    pub(super) fn merge(&mut self, other: &Self) {
-        for phase in Phase::ALL {
-            for owner in Owner::ALL {
-                self.add(phase, owner, other.owned(phase, owner));
-            }
-        }
-        self.instant_dispatch |= other.instant_dispatch;
-    }
-
-    fn add(&mut self, phase: Phase, owner: Owner, micros: u64) {
-        self.micros[phase as usize][owner as usize] += micros;
-    }
-}
 
 /// When the operator's steps of a command were; a step that has not come is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,13 +22,15 @@ pub(super) struct Marks {
     pub(super) accepted: Option<SimTime>,
 }
 
-/// How far a push of the command got.
+/// How far a push of a command got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Push {
+pub(super) enum Push {
     /// None is under way: none came, or what came brought the device here for nothing.
     Absent,
     /// APNs has it.
     Taken,
+    /// APNs answered with 200 and lost it.
+    Lost,
     /// The device has it since then.
     Delivered(SimTime),
 }
@@ -116,10 +65,12 @@ pub(super) struct Fold {
     cursor: SimTime,
     turn: Turn,
     offered: Option<SimTime>,
-    accepted: bool,
+    accepted: Option<SimTime>,
     push: Push,
     step: Step,
     fetched: bool,
+    /// When an empty answer was read to a device that had asked after the acceptance.
+    passed_over: Option<SimTime>,
     /// The first push and when its headers were read.
     first_push: Option<(PushId, SimTime)>,
     last_push: Option<SimTime>,
@@ -138,10 +89,11 @@ impl Fold {
             cursor: due,
             turn,
             offered: None,
-            accepted: false,
+            accepted: None,
             push: Push::Absent,
             step: Step::Waiting { retry: None },
             fetched: false,
+            passed_over: None,
             first_push: None,
             last_push: None,
             unpushed: false,
@@ -199,6 +151,22 @@ impl Fold {
         }
     }
 
+    /// How far its last push got.
+    pub(super) const fn push(&self) -> Push {
+        self.push
+    }
+
+    /// When the device last asked for work and got none, although the target had this command and
+    /// had never sent it.
+    pub(super) fn passed_over(&self) -> Option<SimTime> {
+        self.passed_over.filter(|_| !self.fetched)
+    }
+
+    /// Whether the device has its result, and could not deliver it.
+    pub(super) const fn is_undelivered(&self) -> bool {
+        matches!(self.step, Step::Undelivered(_))
+    }
+
     /// Whether it was refused and not offered again.
     pub(super) const fn is_refused(&self) -> bool {
         matches!(
@@ -218,11 +186,13 @@ impl Fold {
             self.offered = Some(at);
         }
         if let Some(at) = marks.accepted.filter(|at| *at <= until)
-            && !self.accepted
+            && self.accepted.is_none()
         {
             self.move_to(at);
-            self.accepted = true;
-            self.slices.instant_dispatch |= self.first_push.is_some() && !self.observed;
+            self.accepted = Some(at);
+            if self.first_push.is_some() && !self.observed {
+                self.slices.dispatch_was_instant();
+            }
         }
     }
 
@@ -240,7 +210,8 @@ impl Fold {
         match moment {
             Moment::PushArrived(id) => self.take_push(id, at),
             Moment::PushDelivered(id) => self.deliver_push(id, at),
-            Moment::PushIgnored(id) => self.lose_push(id),
+            Moment::PushIgnored(id) | Moment::PushDiscarded(id) => self.push_gone(id, Push::Absent),
+            Moment::PushLost(id) => self.push_gone(id, Push::Lost),
             Moment::Woke | Moment::Asked(_) => self.forget_failure(),
             Moment::Sent(request) => self.send(request, at),
             Moment::Read(request) => self.read(request),
@@ -268,8 +239,9 @@ impl Fold {
         }
         self.first_push.get_or_insert((id, at));
         self.last_push = Some(at);
-        if self.push == Push::Absent {
-            self.push = Push::Taken;
+        match self.push {
+            Push::Absent | Push::Lost => self.push = Push::Taken,
+            Push::Taken | Push::Delivered(_) => {}
         }
     }
 
@@ -285,9 +257,9 @@ impl Fold {
         }
     }
 
-    fn lose_push(&mut self, id: PushId) {
+    fn push_gone(&mut self, id: PushId, leaves: Push) {
         if self.is_mine(id) {
-            self.push = Push::Absent;
+            self.push = leaves;
         }
     }
 
@@ -321,7 +293,14 @@ impl Fold {
             // A push that came while the request was under way still brings the device back.
             match self.push {
                 Push::Delivered(since) if since <= request.sent => self.push = Push::Absent,
+                Push::Lost => self.push = Push::Absent,
                 Push::Delivered(_) | Push::Taken | Push::Absent => {}
+            }
+            if self
+                .accepted
+                .is_some_and(|accepted| accepted <= request.sent)
+            {
+                self.passed_over = Some(self.cursor);
             }
         }
     }
@@ -377,10 +356,10 @@ impl Fold {
         }
         match self.step {
             Step::Waiting { .. } if self.offered.is_none() => (Phase::Lateness, Owner::Operator),
-            Step::Waiting { .. } if self.push == Push::Absent && self.accepted => {
-                (Phase::Dispatch, Owner::Target)
-            }
-            Step::Waiting { .. } if self.push == Push::Absent => (Phase::Queue, Owner::Target),
+            Step::Waiting { .. } if self.push == Push::Absent => match self.accepted {
+                Some(_) => (Phase::Dispatch, Owner::Target),
+                None => (Phase::Queue, Owner::Target),
+            },
             Step::Waiting { retry } => self.underway(retry),
             Step::Executing => match self.turn.holder {
                 Holder::Connection(_) => (Phase::Wake, Owner::Network),
@@ -466,8 +445,11 @@ impl Fold {
             Holder::Device => (Phase::Line, Owner::Device),
             Holder::Nobody => match (self.push, failure) {
                 (Push::Taken, _) if self.turn.push_overdue => HARNESS,
-                (Push::Absent | Push::Delivered(_), _) if self.turn.wake_overdue => HARNESS,
+                (Push::Absent | Push::Lost | Push::Delivered(_), _) if self.turn.wake_overdue => {
+                    HARNESS
+                }
                 (Push::Taken, None) => (Phase::Delivery, Owner::Device),
+                (Push::Lost, None) => (Phase::Delivery, Owner::Apns),
                 (_, Some(owner)) => retry(owner),
                 (Push::Absent | Push::Delivered(_), None) => (Phase::Wake, Owner::Device),
             },

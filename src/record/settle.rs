@@ -30,7 +30,7 @@ impl Ledger {
             .expect("only settled commands are accounted for");
         self.stands[id.0 as usize] = match settled.ending {
             Ending::Completed | Ending::Failed => Stand::Answered,
-            Ending::Rejected => Stand::Rejected,
+            Ending::Rejected | Ending::Cancelled => Stand::GivenUp,
         };
         begin(id, &mut open, &record.log, observed);
         let due = open
@@ -52,7 +52,7 @@ impl Ledger {
         let info = self.info(id);
         let (cohort, stage) = (info.cohort.0, info.stage);
         match settled.ending {
-            Ending::Rejected => return,
+            Ending::Rejected | Ending::Cancelled => return,
             Ending::Failed => {}
             Ending::Completed => {
                 if let Some((first, last)) = fold.pushes() {
@@ -161,6 +161,8 @@ fn unanswered_push(log: &Log, until: SimTime) -> Option<SimTime> {
             Moment::PushDue
             | Moment::PushDelivered(_)
             | Moment::PushIgnored(_)
+            | Moment::PushDiscarded(_)
+            | Moment::PushLost(_)
             | Moment::WakeDue
             | Moment::Woke
             | Moment::Asked(_)

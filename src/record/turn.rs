@@ -52,6 +52,8 @@ impl Turn {
             Moment::SessionEnded => self.holder = Holder::Nobody,
             Moment::PushArrived(_)
             | Moment::PushIgnored(_)
+            | Moment::PushDiscarded(_)
+            | Moment::PushLost(_)
             | Moment::ExecutedDue(_)
             | Moment::Executed(_)
             | Moment::DeferralDue(_)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Server;
 use super::answer::Answer;
 use super::enrollment::Stage;
+use crate::ids::CommandUuid;
 use crate::protocol::command::Command;
 use crate::protocol::push::Reason;
 use crate::time::SimTime;
@@ -125,6 +126,20 @@ impl Server {
             }
         }
         Submission { answer, pushes }
+    }
+
+    /// Takes a command of the enrollment `id` back. Whether it was open; a device that has it
+    /// already may execute it all the same.
+    pub fn cancel(&mut self, id: &str, uuid: &CommandUuid) -> bool {
+        let Some(&slot) = self.slot_of_id.get(id) else {
+            return false;
+        };
+        let queue = &mut self.enrollments[slot as usize].queue;
+        let was_open = queue.cancel(uuid);
+        if !queue.has_open() {
+            self.set_alarm(slot, None);
+        }
+        was_open
     }
 
     /// Takes note of how a push went. A token that APNs calls bad is not used again before the

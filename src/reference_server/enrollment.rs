@@ -10,10 +10,10 @@ use crate::time::SimTime;
 /// A channel that has authenticated at least once.
 #[derive(Debug)]
 pub(super) struct Enrollment {
-    /// Its UDID.
+    /// Its UDID; a user's channel adds a colon and the user.
     pub(super) id: Arc<str>,
-    /// The certificate it is bound to.
-    pub(super) identity: Identity,
+    /// Whose it is.
+    pub(super) holder: Holder,
     /// How far its enrolment is.
     pub(super) stage: Stage,
     /// Its commands.
@@ -24,6 +24,16 @@ pub(super) struct Enrollment {
     pub(super) alarm: Option<SimTime>,
     /// Grows with each TokenUpdate, so that the outcome of an older push is told apart.
     pub(super) epoch: u32,
+}
+
+/// Whose channel it is.
+#[derive(Debug)]
+pub(super) enum Holder {
+    /// A device's own, with the certificate it is bound to and the slots of its users. Users have
+    /// no certificate: they come with their device's.
+    Device { identity: Identity, users: Vec<u32> },
+    /// A user's.
+    User,
 }
 
 /// How far an enrolment is.
@@ -51,10 +61,10 @@ pub(super) struct PushTarget {
 }
 
 impl Enrollment {
-    pub(super) fn new(id: Arc<str>, identity: Identity) -> Self {
+    pub(super) fn new(id: Arc<str>, holder: Holder) -> Self {
         Self {
             id,
-            identity,
+            holder,
             stage: Stage::Authenticated,
             queue: Queue::default(),
             last_contact: None,
@@ -63,12 +73,27 @@ impl Enrollment {
         }
     }
 
-    /// Begins a new enrolment and returns the identity of the one before.
-    pub(super) fn begin(&mut self, identity: Identity) -> Identity {
+    /// Begins a new enrolment: nothing of the one before is left.
+    pub(super) fn begin(&mut self) {
         self.stage = Stage::Authenticated;
         self.queue.clear();
         self.last_contact = None;
-        std::mem::replace(&mut self.identity, identity)
+    }
+
+    /// The slots of a device's users; none of a user.
+    pub(super) fn users(&self) -> &[u32] {
+        match &self.holder {
+            Holder::Device { users, .. } => users,
+            Holder::User => &[],
+        }
+    }
+
+    /// Whether it is a device's that is bound to `identity`.
+    pub(super) fn is_bound_to(&self, wanted: Identity) -> bool {
+        match self.holder {
+            Holder::Device { identity, .. } => identity == wanted,
+            Holder::User => false,
+        }
     }
 
     pub(super) fn enable(&mut self, message: &TokenUpdate) {

@@ -8,6 +8,10 @@
 //! ends with refused commands, but not on a NotNow, leaves a device that does not come back by
 //! itself, so it is pushed after `repush_after`. A channel with open commands and no session since
 //! its last push is pushed again every `repush_every`. Authenticate clears the queue.
+//!
+//! A user of a Mac or Shared iPad has a channel of its own, with its own queue, token and session,
+//! under the identity of its device: it begins with a TokenUpdate that names the user, and ends
+//! with the enrolment of the device.
 
 mod admin;
 mod answer;
@@ -20,9 +24,9 @@ use std::time::Duration;
 
 pub use admin::{PushOrder, PushResult, Submission, Ticket, WithPush};
 pub use answer::Answer;
-use enrollment::{Enrollment, Stage};
+use enrollment::{Enrollment, Holder, Stage};
 
-use crate::protocol::checkin::{CheckIn, CheckInError};
+use crate::protocol::checkin::{CheckIn, CheckInError, TokenUpdate, User};
 use crate::protocol::status_report::{Status, StatusReport};
 use crate::time::SimTime;
 
@@ -65,7 +69,7 @@ impl Reply {
     const EMPTY: Self = Self::of(200);
     /// What the device said makes no sense, or it did not say who it is.
     const BAD_REQUEST: Self = Self::of(400);
-    /// UserAuthenticate: this user is not managed.
+    /// This user is not managed.
     const GONE: Self = Self::of(410);
     /// Not enrolled, or with another certificate; 500, as NanoMDM answers.
     const NOT_ENROLLED: Self = Self::of(500);
@@ -90,6 +94,9 @@ pub struct Server {
     alarms: BTreeSet<(SimTime, u32)>,
 }
 
+/// The most users of one device: far more than share a Mac or an iPad.
+const USERS_MAX: usize = 256;
+
 /// No call of [`Server::tick`] orders more pushes, so that a herd does not stall the driver.
 const PUSHES_PER_TICK_MAX: usize = 1024;
 
@@ -111,30 +118,15 @@ impl Server {
             Ok(CheckIn::Authenticate(message)) => {
                 self.authenticate(identity, &message.udid, &message.topic)
             }
-            Ok(CheckIn::TokenUpdate(message)) => {
-                if !self.takes_topic(&message.topic) || message.token.is_empty() {
-                    return Reply::BAD_REQUEST;
-                }
-                let Some(slot) = self.enrolled(identity, &message.udid) else {
-                    return Reply::NOT_ENROLLED;
-                };
-                let enrollment = &mut self.enrollments[slot as usize];
-                enrollment.enable(&message);
-                if enrollment.queue.has_open() {
-                    // Not at once: a push right after TokenUpdate can be lost, because APNs may
-                    // not know the topic yet (protocol.md 2.5).
-                    let soon = now + self.settings.repush_after;
-                    let alarm = enrollment.alarm.map_or(soon, |alarm| alarm.min(soon));
-                    self.set_alarm(slot, Some(alarm));
-                }
-                Reply::EMPTY
-            }
+            Ok(CheckIn::TokenUpdate(message)) => self.token_update(now, identity, &message),
             Ok(CheckIn::CheckOut(message)) => {
                 let Some(slot) = self.enrolled(identity, &message.udid) else {
                     return Reply::NOT_ENROLLED;
                 };
-                self.enrollments[slot as usize].stage = Stage::CheckedOut;
-                self.set_alarm(slot, None);
+                for slot in self.channels_of(slot) {
+                    self.enrollments[slot as usize].stage = Stage::CheckedOut;
+                    self.set_alarm(slot, None);
+                }
                 Reply::EMPTY
             }
             Err(CheckInError::UnknownMessage { name }) if name == "UserAuthenticate" => Reply::GONE,
@@ -156,7 +148,12 @@ impl Server {
         let Ok(report) = StatusReport::decode(body) else {
             return Reply::BAD_REQUEST;
         };
-        let Some(slot) = self.enrolled(identity, &report.udid) else {
+        let device = self.enrolled(identity, &report.udid);
+        let slot = match &report.user {
+            None => device,
+            Some(user) => device.and_then(|_| self.user_of(&report.udid, user)),
+        };
+        let Some(slot) = slot else {
             return Reply::NOT_ENROLLED;
         };
         let enrollment = &mut self.enrollments[slot as usize];
@@ -175,10 +172,12 @@ impl Server {
         }
         enrollment.last_contact = Some(now);
         if let Some(command) = enrollment.queue.offer() {
-            return Reply {
-                status: 200,
-                body: command.to_vec(),
-            };
+            let body = command.to_vec();
+            // A session that a device began by itself may break off as any other.
+            if enrollment.alarm.is_none() {
+                self.set_alarm(slot, Some(now + self.settings.repush_every));
+            }
+            return Reply { status: 200, body };
         }
         self.end_session(now, slot, report.status == Status::NotNow);
         Reply::EMPTY
@@ -218,7 +217,8 @@ impl Server {
     }
 
     fn authenticate(&mut self, identity: Identity, udid: &str, topic: &str) -> Reply {
-        if !self.takes_topic(topic) || udid.is_empty() {
+        // A colon is what tells a user's id from a device's.
+        if !self.takes_topic(topic) || udid.is_empty() || udid.contains(':') {
             return Reply::BAD_REQUEST;
         }
         let owner = self.slot_of_identity.get(&identity).copied();
@@ -226,27 +226,98 @@ impl Server {
         if owner.is_some() && owner != known {
             return Reply::NOT_ENROLLED;
         }
-        let slot = known.unwrap_or_else(|| {
-            let slot = u32::try_from(self.enrollments.len())
-                .expect("there are fewer than 2^32 devices, as a device's index has 32 bits");
-            let id: Arc<str> = udid.into();
-            self.enrollments.push(Enrollment::new(id.clone(), identity));
-            self.slot_of_id.insert(id, slot);
-            slot
-        });
-        let enrollment = &mut self.enrollments[slot as usize];
-        let before = enrollment.begin(identity);
-        self.slot_of_identity.remove(&before);
-        self.slot_of_identity.insert(identity, slot);
-        self.set_alarm(slot, None);
+        let slot = match known {
+            Some(slot) => slot,
+            None => {
+                let users = Vec::new();
+                self.add(udid.into(), Holder::Device { identity, users })
+            }
+        };
+        for slot in self.channels_of(slot) {
+            self.enrollments[slot as usize].begin();
+            self.set_alarm(slot, None);
+        }
+        if let Holder::Device {
+            identity: bound, ..
+        } = &mut self.enrollments[slot as usize].holder
+        {
+            let before = std::mem::replace(bound, identity);
+            self.slot_of_identity.remove(&before);
+            self.slot_of_identity.insert(identity, slot);
+        }
         Reply::EMPTY
     }
 
-    /// The slot of an enrollment that is alive and bound to this identity.
+    fn token_update(&mut self, now: SimTime, identity: Identity, message: &TokenUpdate) -> Reply {
+        if !self.takes_topic(&message.topic) || message.token.is_empty() {
+            return Reply::BAD_REQUEST;
+        }
+        let Some(device) = self.enrolled(identity, &message.udid) else {
+            return Reply::NOT_ENROLLED;
+        };
+        let slot = match &message.user {
+            None => device,
+            Some(user) => match self.user_or_new(device, &message.udid, user) {
+                Some(slot) => slot,
+                None => return Reply::GONE,
+            },
+        };
+        let enrollment = &mut self.enrollments[slot as usize];
+        enrollment.enable(message);
+        if enrollment.queue.has_open() {
+            // Not at once: a push right after TokenUpdate can be lost, because APNs may not know
+            // the topic yet (protocol.md 2.5).
+            let soon = now + self.settings.repush_after;
+            let alarm = enrollment.alarm.map_or(soon, |alarm| alarm.min(soon));
+            self.set_alarm(slot, Some(alarm));
+        }
+        Reply::EMPTY
+    }
+
+    fn add(&mut self, id: Arc<str>, holder: Holder) -> u32 {
+        let slot = u32::try_from(self.enrollments.len())
+            .expect("there are fewer than 2^32 channels, each of which takes hundreds of bytes");
+        self.enrollments.push(Enrollment::new(id.clone(), holder));
+        self.slot_of_id.insert(id, slot);
+        slot
+    }
+
+    /// The slots of a device and its users.
+    fn channels_of(&self, device: u32) -> Vec<u32> {
+        let users = self.enrollments[device as usize].users();
+        std::iter::once(device)
+            .chain(users.iter().copied())
+            .collect()
+    }
+
+    /// The slot of a user's channel that is alive.
+    fn user_of(&self, udid: &str, user: &User) -> Option<u32> {
+        let slot = *self.slot_of_id.get(user.enrollment_id(udid).as_str())?;
+        self.enrollments[slot as usize].is_managed().then_some(slot)
+    }
+
+    /// The slot of a user's channel, which begins if it is not there yet; `None` when its device
+    /// has too many.
+    fn user_or_new(&mut self, device: u32, udid: &str, user: &User) -> Option<u32> {
+        let id = user.enrollment_id(udid);
+        if let Some(&slot) = self.slot_of_id.get(id.as_str()) {
+            return Some(slot);
+        }
+        if self.enrollments[device as usize].users().len() >= USERS_MAX {
+            return None;
+        }
+        let slot = self.add(id.into(), Holder::User);
+        if let Holder::Device { users, .. } = &mut self.enrollments[device as usize].holder {
+            users.push(slot);
+        }
+        Some(slot)
+    }
+
+    /// The slot of a device that is alive and bound to this identity.
     fn enrolled(&self, identity: Identity, udid: &str) -> Option<u32> {
         let slot = *self.slot_of_id.get(udid)?;
         let enrollment = &self.enrollments[slot as usize];
-        (enrollment.identity == identity && enrollment.is_managed()).then_some(slot)
+        (enrollment.is_bound_to(identity) && enrollment.is_managed()).then_some(slot)
     }
 
     fn takes_topic(&self, topic: &str) -> bool {

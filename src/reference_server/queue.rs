@@ -93,6 +93,18 @@ impl Queue {
         }
     }
 
+    /// Drops an open command; its CommandUUID stays used. Whether it was open. A result that comes
+    /// for it all the same is no concern.
+    pub(super) fn cancel(&mut self, uuid: &CommandUuid) -> bool {
+        let Some(Some(place)) = self.places.get(uuid).copied() else {
+            return false;
+        };
+        self.ready.remove(&place);
+        self.refused.remove(&place);
+        self.places.insert(uuid.clone(), None);
+        true
+    }
+
     /// Drops every open command. Their CommandUUIDs stay used.
     pub(super) fn clear(&mut self) {
         let dropped = [

@@ -21,7 +21,7 @@ pub enum Exit {
     Interrupted,
     /// The server broke a rule.
     Findings,
-    /// A threshold was missed.
+    /// A threshold was missed, or an expectation does not hold.
     ThresholdMissed,
     /// Worse than the baseline.
     Regression,

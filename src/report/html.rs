@@ -1,9 +1,13 @@
 //! The report as one self-contained page: no script, nothing loaded, everything escaped.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 
 use crate::record::interval::Interval;
 
+use super::expect::ExpectationResult;
+use super::failed::FailedGroup;
 use super::latency::{Latency, count, show};
 use super::threshold::ThresholdResult;
 use super::validity::Validity;
@@ -50,6 +54,18 @@ impl Page<'_> {
 
     fn observed(&self, result: &ThresholdResult) -> String {
         text::observed(result)
+    }
+
+    fn reasons(&self, reasons: &BTreeMap<String, u64>) -> String {
+        text::reasons(reasons)
+    }
+
+    fn error(&self, group: &FailedGroup) -> String {
+        group.line()
+    }
+
+    fn found(&self, result: &ExpectationResult) -> String {
+        text::found(result)
     }
 
     fn validity(&self, validity: &Validity) -> &'static str {

@@ -1,9 +1,9 @@
-//! The report as JUnit XML: one case per threshold, one per cohort.
+//! The report as JUnit XML: one case per threshold, one per cohort, one per expectation.
 
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 
 use super::Report;
-use super::text::observed;
+use super::text::{found, observed};
 
 /// `junit.xml`. A cohort fails when the target owns some of its pending commands' waits or devices
 /// of it did not enrol, which is what its administrator would ask first.
@@ -20,6 +20,19 @@ pub fn render(report: &Report) -> String {
             failure(&format!("observed {}", observed(result)))
         };
         thresholds.add_test_case(case(&result.expression, "thresholds", status));
+    }
+    let mut expectations = TestSuite::new("expectations");
+    for result in &report.expectations {
+        let status = if result.passed {
+            TestCaseStatus::success()
+        } else {
+            failure(&format!(
+                "{}; there were: {}",
+                found(result),
+                result.instead
+            ))
+        };
+        expectations.add_test_case(case(&result.expression, "expectations", status));
     }
     let mut cohorts = TestSuite::new("cohorts");
     for (name, cohort) in &report.cohorts {
@@ -45,6 +58,9 @@ pub fn render(report: &Report) -> String {
         cohorts.add_test_case(case);
     }
     let mut document = Document::new(format!("mdmstorm {}", report.scenario));
+    if !report.expectations.is_empty() {
+        document.add_test_suite(expectations);
+    }
     document.add_test_suites([thresholds, cohorts]);
     document
         .to_string()

@@ -6,6 +6,8 @@
 
 pub mod caveat;
 pub mod exit;
+pub mod expect;
+pub mod failed;
 pub mod hlog;
 pub mod html;
 pub mod junit;
@@ -25,6 +27,8 @@ use crate::metric::{Phase, Threshold};
 use crate::time::WallTime;
 
 use caveat::{Caveat, CaveatLine};
+use expect::{Expectation, ExpectationResult};
+use failed::FailedGroup;
 use latency::Latency;
 use threshold::ThresholdResult;
 use validity::{Health, Signal, Validity};
@@ -63,6 +67,8 @@ pub struct RunFacts {
     pub caveats: Vec<Caveat>,
     /// The limits the scenario set.
     pub thresholds: Vec<Threshold>,
+    /// What the scenario said would come of it.
+    pub expectations: Vec<Expectation>,
     /// Settings left at a default that rests on an assumption.
     pub assumptions: Vec<Assumption>,
     /// The path of the results bundle, as a person would type it; empty for none.
@@ -133,10 +139,14 @@ pub struct Report {
     pub latency: Latencies,
     /// Open commands by cause, most frequent first.
     pub pending: Vec<PendingGroup>,
+    /// Failed commands by request type and error, most frequent first.
+    pub failed: Vec<FailedGroup>,
     /// Rules the server broke.
     pub findings: Vec<Finding>,
     /// The limits and what became of them.
     pub thresholds: Vec<ThresholdResult>,
+    /// What the scenario said would come of it, and whether it did.
+    pub expectations: Vec<ExpectationResult>,
     /// The same by cohort.
     pub cohorts: BTreeMap<String, CohortReport>,
     /// The same by stage, in the order of the scenario.
@@ -203,6 +213,8 @@ pub struct Pushes {
     pub discarded: u64,
     /// Ignored by their device.
     pub ignored: u64,
+    /// Answered with 200 and lost, as the scenario asked.
+    pub lost: u64,
     /// Which the target says APNs took, in its answers to our orders.
     pub reported_accepted: u64,
     /// Which the target says failed.
@@ -250,6 +262,9 @@ pub struct PendingGroup {
     pub oldest_ms: f64,
     /// What an administrator would try.
     pub remedy: String,
+    /// What their NotNow is for and how often, when that is the cause.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<String, u64>,
     /// The oldest of them, with the facts.
     pub examples: Vec<PendingExample>,
 }

@@ -13,7 +13,8 @@ use super::threshold::evaluate;
 use super::validity::{Evidence, Validity, judge};
 use super::{
     Beside, CohortReport, Commands, Devices, HealthReport, Latencies, Outcome, PendingExample,
-    PendingGroup, PhaseReport, Pushes, Report, RunFacts, SCHEMA_VERSION, StageReport,
+    PendingGroup, PhaseReport, Pushes, Report, RunFacts, SCHEMA_VERSION, StageReport, expect,
+    failed,
 };
 
 /// How many open commands of a cause are shown with their facts.
@@ -40,7 +41,13 @@ impl Report {
             .iter()
             .map(|threshold| evaluate(threshold, account))
             .collect();
-        let missed = thresholds.iter().any(|result| !result.passed);
+        let expectations: Vec<_> = run
+            .expectations
+            .iter()
+            .map(|expectation| expect::check(expectation, account))
+            .collect();
+        let missed = thresholds.iter().any(|result| !result.passed)
+            || expectations.iter().any(|result| !result.passed);
         let exit_code = exit_code(account, run, validity, missed);
         let total = account.tally(|_, _| true);
         let pending = pending(account);
@@ -69,8 +76,10 @@ impl Report {
             caveats: caveats(account, run, &latency),
             latency,
             pending,
+            failed: failed::groups(account),
             findings: Vec::new(),
             thresholds,
+            expectations,
             cohorts: cohorts(account),
             stages: stages(account),
             requests: requests(account),
@@ -106,6 +115,9 @@ fn sentence(total: &Tally, pending: &[PendingGroup]) -> String {
     }
     if total.rejected > 0 {
         text += &format!(", {} were rejected", count(total.rejected));
+    }
+    if total.cancelled > 0 {
+        text += &format!(", {} were cancelled", count(total.cancelled));
     }
     match pending.first() {
         None => text += "; none is pending.",
@@ -230,6 +242,7 @@ fn pending(account: &Account) -> Vec<PendingGroup> {
                     .first()
                     .map_or(0.0, |pending| millis(pending.age_micros)),
                 remedy: cause.remedy().to_owned(),
+                reasons: reasons(&members),
                 examples: members
                     .iter()
                     .take(EXAMPLES_MAX)
@@ -241,6 +254,15 @@ fn pending(account: &Account) -> Vec<PendingGroup> {
     // The sort is stable, so that causes with the same count stay in the order of the table.
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     groups
+}
+
+/// What the NotNow of these commands is for.
+fn reasons(members: &[&Pending]) -> BTreeMap<String, u64> {
+    let mut reasons = BTreeMap::new();
+    for reason in members.iter().filter_map(|pending| pending.reason.clone()) {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    reasons
 }
 
 fn example(account: &Account, pending: &Pending) -> PendingExample {
@@ -334,6 +356,7 @@ const fn pushes(account: &Account) -> Pushes {
         rejected: tally.rejected,
         discarded: tally.discarded,
         ignored: tally.ignored,
+        lost: tally.lost,
         reported_accepted: tally.reported_accepted,
         reported_failed: tally.reported_failed,
     }

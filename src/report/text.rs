@@ -1,8 +1,10 @@
 //! The report on a terminal: what completed, how long it took, who was responsible, what is pending
 //! and why.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::expect::ExpectationResult;
 use super::latency::{Latency, count, show};
 use super::threshold::{ThresholdResult, Unit};
 use super::validity::Validity;
@@ -50,6 +52,8 @@ pub fn render(report: &Report, paint: Paint) -> String {
     latencies(&mut text, report, paint);
     phases(&mut text, report, paint);
     pending(&mut text, report, paint);
+    failed(&mut text, report, paint);
+    expectations(&mut text, report, paint);
     thresholds(&mut text, report, paint);
     health(&mut text, report, paint);
     notes(&mut text, report, paint);
@@ -125,6 +129,18 @@ fn commands(text: &mut String, report: &Report, paint: Paint) {
             count(pushes.rejected),
         ),
     );
+    let gone = [
+        (pushes.discarded, "discarded"),
+        (pushes.ignored, "ignored"),
+        (pushes.lost, "lost"),
+    ];
+    let gone = gone.iter().filter(|(number, _)| *number > 0);
+    let gone: Vec<String> = gone
+        .map(|(number, what)| format!("{} {what}", count(*number)))
+        .collect();
+    if !gone.is_empty() {
+        line(text, &format!("           {}", gone.join(", ")));
+    }
     if pushes.reported_accepted + pushes.reported_failed > 0 {
         line(
             text,
@@ -208,6 +224,10 @@ fn pending(text: &mut String, report: &Report, paint: Paint) {
                 show(Some(group.oldest_ms)),
             ),
         );
+        if !group.reasons.is_empty() {
+            let reasons = reasons(&group.reasons);
+            line(text, &format!("           NotNow for {reasons}"));
+        }
         if let Some(example) = group.examples.first() {
             let (request, channel) = (&example.request, &example.channel);
             let evidence = &example.evidence;
@@ -217,6 +237,63 @@ fn pending(text: &mut String, report: &Report, paint: Paint) {
             );
         }
         line(text, &format!("           try: {}", group.remedy));
+    }
+}
+
+/// Reasons of NotNow, the most frequent first: `locked 40, before-first-unlock 2`.
+pub(super) fn reasons(reasons: &BTreeMap<String, u64>) -> String {
+    let mut reasons: Vec<_> = reasons.iter().collect();
+    reasons.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
+    let parts = reasons
+        .iter()
+        .map(|(why, n)| format!("{why} {}", count(**n)));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn failed(text: &mut String, report: &Report, paint: Paint) {
+    if report.failed.is_empty() {
+        return;
+    }
+    heading(text, paint, "failed");
+    let mut told = None;
+    for group in &report.failed {
+        let (number, request, error) = (count(group.count), &group.request, group.line());
+        let cause = group
+            .cause
+            .as_deref()
+            .map_or_else(String::new, |cause| format!("  {}", paint.doubtful(cause)));
+        line(text, &format!("   {number:>6}  {request}: {error}{cause}"));
+        if let Some(remedy) = group.remedy.as_ref().filter(|it| told != Some(*it)) {
+            line(text, &format!("           try: {remedy}"));
+            told = Some(remedy);
+        }
+    }
+}
+
+fn expectations(text: &mut String, report: &Report, paint: Paint) {
+    if report.expectations.is_empty() {
+        return;
+    }
+    heading(text, paint, "expectations");
+    for result in &report.expectations {
+        let (expression, found) = (&result.expression, found(result));
+        let verdict = if result.passed {
+            paint.good("ok    ")
+        } else {
+            paint.bad("failed")
+        };
+        line(text, &format!("   {verdict}  {expression}  ({found})"));
+        if !result.instead.is_empty() {
+            line(text, &format!("           there were: {}", result.instead));
+        }
+    }
+}
+
+/// What was observed of an expectation.
+pub(super) fn found(result: &ExpectationResult) -> String {
+    match result.observed {
+        None => "not observed".to_owned(),
+        Some(observed) => format!("{} of {}", count(observed), count(result.ordered)),
     }
 }
 

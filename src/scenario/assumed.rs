@@ -78,6 +78,44 @@ pub(super) const BACK_OFF_MAX: Duration = Duration::from_secs(3_600);
 /// [I] The share of devices that begin asleep or offline: nothing is published.
 pub(super) const SHARE_AWAY: f64 = 0.2;
 
+/// [I] Docs of devices name no delay before a poll; 0 to 2 s of processing (protocol notes 2.5).
+pub(super) const POLL_DELAY: Dist = millis(0, 2_000);
+
+/// [I] When devices poll by themselves: after a restart (design section 5; protocol notes 2.4).
+pub(super) const POLL_ON: &str = "boot";
+
+/// [I] How long a restart takes: nothing is published.
+pub(super) const BOOT: Dist = millis(30_000, 90_000);
+
+/// [I] A network that blocks 5223 is taken to block or intercept the fallback on 443 as well, or
+/// administrators would not meet this cause (protocol notes 5.5).
+pub(super) const FALLBACK_443: bool = false;
+
+/// [I] Wi-Fi passwords are believed to be readable only after the first unlock (protocol notes 9);
+/// without a passcode, or on a Mac or Apple TV, there is no such state.
+pub(super) const OFFLINE_BEFORE_FIRST_UNLOCK: bool = true;
+
+/// [O] The courier's keep-alive, from Cisco's advice on NAT timeouts (protocol notes 5.5, S32).
+pub(super) const KEEP_ALIVE: Dist = millis(600_000, 900_000);
+
+const fn inferred(key: &'static str, value: &'static str, source: &'static str) -> Assumption {
+    Assumption {
+        key,
+        value,
+        grade: Grade::Inferred,
+        source,
+    }
+}
+
+const AS_PRESET: &str = "as the preset says";
+
+/// Every share of [`SHARE_AWAY`], as it is written.
+const AWAY: &str = "0.2";
+
+const DUTY: &str = "no duty cycle is published; classes from use in schools (protocol 9)";
+
+const NOTHING: &str = "nothing published (protocol 9)";
+
 /// All of them.
 pub const ASSUMED: &[Assumption] = &[
     Assumption {
@@ -134,30 +172,90 @@ pub const ASSUMED: &[Assumption] = &[
         grade: Grade::Inferred,
         source: "Apple names no schedule (protocol 2.4, 10)",
     },
+    inferred(
+        "cohorts.passcode",
+        AS_PRESET,
+        "no figure for passcodes is published; carts often have none (protocol 1.2)",
+    ),
+    inferred(
+        "cohorts.poll-delay",
+        "0s..2s",
+        "Apple names no delay before a poll (protocol 1.4, 2.5)",
+    ),
+    inferred(
+        "cohorts.poll-on",
+        "[\"boot\"]",
+        "a log shows mdmd poll at its start; Apple names no other moment (protocol 2.4, 2.5)",
+    ),
     Assumption {
-        key: "cohorts.sleep",
-        value: "as the preset says",
-        grade: Grade::Inferred,
-        source: "no duty cycle is published; classes from use in schools (protocol 9)",
+        key: "cohorts.woken-by-push",
+        value: "never",
+        grade: Grade::Observed,
+        source: "administrators on iPads in deep sleep; Apple: power state defers, no figure (protocol 5.4, 5.5)",
     },
+    inferred("cohorts.sleep", AS_PRESET, DUTY),
+    inferred("cohorts.sleep.share-asleep", AWAY, NOTHING),
+    inferred(
+        "cohorts.link",
+        AS_PRESET,
+        "no figure for absence is published (protocol 9)",
+    ),
+    inferred("cohorts.link.share-offline", AWAY, NOTHING),
+    inferred(
+        "cohorts.lock.offline-before-first-unlock",
+        "true",
+        "Wi-Fi passwords are believed to be readable only after the first unlock (protocol 9)",
+    ),
+    inferred(
+        "cohorts.link.fallback-443",
+        "false",
+        "Apple names a fallback to 443; a network that blocks 5223 is taken to block it too (protocol 5.5)",
+    ),
     Assumption {
-        key: "cohorts.sleep.share-asleep",
-        value: "0.2",
-        grade: Grade::Inferred,
-        source: "nothing published (protocol 9)",
+        key: "cohorts.link.keep-alive",
+        value: "10m..15m",
+        grade: Grade::Observed,
+        source: "Cisco on NAT timeouts, citing an Apple engineer (protocol 5.5)",
     },
-    Assumption {
-        key: "cohorts.link",
-        value: "as the preset says",
-        grade: Grade::Inferred,
-        source: "no figure for absence is published (protocol 9)",
-    },
-    Assumption {
-        key: "cohorts.link.share-offline",
-        value: "0.2",
-        grade: Grade::Inferred,
-        source: "nothing published (protocol 9)",
-    },
+    inferred("cohorts.power", AS_PRESET, NOTHING),
+    inferred("cohorts.power.share-off", AWAY, NOTHING),
+    inferred("cohorts.power.boot", "30s..1m 30s", "nothing published"),
+    inferred("cohorts.power.battery", AS_PRESET, NOTHING),
+    inferred("cohorts.power.battery.share-on-battery", AWAY, NOTHING),
+    inferred("cohorts.power.low-power", AS_PRESET, NOTHING),
+    inferred("cohorts.power.low-power.share", AWAY, NOTHING),
+    inferred(
+        "cohorts.lock",
+        AS_PRESET,
+        "unlocked 15 to 45 % of the time in use (protocol 9)",
+    ),
+    inferred("cohorts.lock.share-locked", AWAY, NOTHING),
+    inferred(
+        "cohorts.mac.power-nap",
+        AS_PRESET,
+        "Apple names no interval; write-ups say hourly (protocol 9)",
+    ),
+    inferred("cohorts.mac.power-nap.share", AWAY, NOTHING),
+    inferred("cohorts.mac.logged-out", AS_PRESET, NOTHING),
+    inferred("cohorts.mac.logged-out.share", AWAY, NOTHING),
+    inferred("cohorts.mac.login-blocked", AS_PRESET, NOTHING),
+    inferred("cohorts.mac.login-blocked.share", AWAY, NOTHING),
+    inferred("cohorts.mac.keychain-locked", AS_PRESET, NOTHING),
+    inferred("cohorts.mac.keychain-locked.share", AWAY, NOTHING),
+    inferred("cohorts.agent.stopped", AS_PRESET, NOTHING),
+    inferred("cohorts.agent.stopped.share", AWAY, NOTHING),
+    inferred("cohorts.agent.throttled", AS_PRESET, NOTHING),
+    inferred("cohorts.agent.throttled.share", AWAY, NOTHING),
+    inferred(
+        "cohorts.clock.resync",
+        "never",
+        "the interval of timed is not published (protocol 8)",
+    ),
+    inferred(
+        "cohorts.clock.tls-tolerance",
+        "none: only certificates' validity counts",
+        "how X.509 is judged; vendors' \"a few minutes\" has no other ground (protocol 8)",
+    ),
 ];
 
 /// The assumption behind `key`.
@@ -194,7 +292,15 @@ mod tests {
             ("cohorts.back-off.initial", written(BACK_OFF_INITIAL)),
             ("cohorts.back-off.max", written(BACK_OFF_MAX)),
             ("cohorts.sleep.share-asleep", SHARE_AWAY.to_string()),
-            ("cohorts.link.share-offline", SHARE_AWAY.to_string()),
+            ("cohorts.poll-delay", written_dist(&POLL_DELAY)),
+            ("cohorts.poll-on", format!("[{POLL_ON:?}]")),
+            ("cohorts.power.boot", written_dist(&BOOT)),
+            ("cohorts.link.fallback-443", FALLBACK_443.to_string()),
+            (
+                "cohorts.lock.offline-before-first-unlock",
+                OFFLINE_BEFORE_FIRST_UNLOCK.to_string(),
+            ),
+            ("cohorts.link.keep-alive", written_dist(&KEEP_ALIVE)),
         ];
         for (key, constant) in constants {
             assert_eq!(find(key).value, constant, "{key}");

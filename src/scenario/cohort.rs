@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use super::error::{Problems, suggest};
 use super::found::Found;
-use super::preset::{Cycle, Preset};
 use super::resolve::Resolving;
-use super::{Amount, Cohort, StageCommand, assumed, hardware, preset, value};
-use crate::device::traits::{Alternation, BackOff, NotNowRule, Platform, ReplyTimes, Traits};
+use super::{Amount, Cohort, StageCommand, assumed, hardware, life, preset, rules};
+use crate::device::traits::{BackOff, Platform, ReplyTimes, RuleScope, Traits};
 use crate::ids::CohortId;
 use crate::seed::Dist;
 
@@ -16,17 +15,55 @@ use crate::seed::Dist;
 const DEVICES_MAX: u64 = 10_000_000;
 
 /// The names that commands and events may refer to, each with its number of devices.
-pub(super) struct Names {
-    cohorts: Vec<(String, u32)>,
+pub(super) struct Names<'a> {
+    cohorts: &'a [Cohort],
 }
 
-impl Names {
-    pub(super) fn new(cohorts: &[Cohort]) -> Self {
-        let cohorts = cohorts
-            .iter()
-            .map(|cohort| (cohort.name.clone(), cohort.count));
-        Self {
-            cohorts: cohorts.collect(),
+impl<'a> Names<'a> {
+    pub(super) const fn new(cohorts: &'a [Cohort]) -> Self {
+        Self { cohorts }
+    }
+
+    fn cohort(&self, id: CohortId) -> &'a Cohort {
+        &self.cohorts[usize::from(id.0)]
+    }
+
+    /// The name of a cohort.
+    pub(super) fn name(&self, id: CohortId) -> &'a str {
+        &self.cohort(id).name
+    }
+
+    /// The one cohort there is, if there is but one.
+    pub(super) const fn only(&self) -> Option<CohortId> {
+        match self.cohorts {
+            [_] => Some(CohortId(0)),
+            _ => None,
+        }
+    }
+
+    /// The cohorts that `to` means.
+    pub(super) fn meant(&self, to: Option<CohortId>) -> &'a [Cohort] {
+        match to {
+            Some(id) => std::slice::from_ref(self.cohort(id)),
+            None => self.cohorts,
+        }
+    }
+
+    /// The number of a cohort's rule, or what would be right.
+    pub(super) fn rule(&self, id: CohortId, name: &str) -> Result<u8, String> {
+        let traits = &self.cohort(id).traits;
+        let not_now = traits.not_now.iter().map(|rule| &rule.scope);
+        let failures = traits.failures.iter().map(|rule| &rule.scope);
+        let misbehaves = traits.misbehaves.iter().map(|rule| &rule.scope);
+        let named: Vec<&RuleScope> = not_now
+            .chain(failures)
+            .chain(misbehaves)
+            .filter(|scope| !scope.name.is_empty())
+            .collect();
+        match named.iter().find(|scope| scope.name == name) {
+            Some(scope) => Ok(scope.number),
+            None if named.is_empty() => Err(format!("give one of its rules name = \"{name}\"")),
+            None => Err(suggest(name, named.iter().map(|scope| scope.name.as_str()))),
         }
     }
 
@@ -35,28 +72,27 @@ impl Names {
         match command.amount {
             Amount::Rate(rate) => (rate * duration.as_secs_f64()).round(),
             Amount::Each(each) => {
-                let devices = match command.to {
-                    Some(to) => f64::from(self.cohorts[usize::from(to.0)].1),
-                    None => self
-                        .cohorts
-                        .iter()
-                        .map(|(_, count)| f64::from(*count))
-                        .sum(),
-                };
+                let cohorts = self.meant(command.to).iter();
+                let devices: f64 = cohorts.map(|cohort| f64::from(cohort.count)).sum();
                 f64::from(each) * devices
             }
         }
     }
 
-    /// The cohort that `to` names; `None` for all devices.
-    pub(super) fn to(&self, found: &Found, problems: &mut Problems) -> Option<CohortId> {
-        let name = found.text("to")?;
-        let at = self.cohorts.iter().position(|(known, _)| known == name);
+    /// The cohort that a key names; `None` for all devices.
+    pub(super) fn find(
+        &self,
+        found: &Found,
+        key: &str,
+        problems: &mut Problems,
+    ) -> Option<CohortId> {
+        let name = found.text(key)?;
+        let at = self.cohorts.iter().position(|known| known.name == *name);
         if at.is_none() {
             problems.add(
-                found.place_of("to"),
+                found.place_of(key),
                 format!("there is no cohort \"{name}\""),
-                suggest(name, self.cohorts.iter().map(|(known, _)| known.as_str())),
+                suggest(name, self.cohorts.iter().map(|known| known.name.as_str())),
             );
         }
         at.and_then(|at| u16::try_from(at).ok()).map(CohortId)
@@ -111,6 +147,7 @@ fn cohort(found: &Found, resolving: &mut Resolving) -> Cohort {
         .expect("the preset always-on exists");
     let product = found.text("model").map_or(preset.product, String::as_str);
     let model = hardware::find(product).expect("the reader takes known models only");
+    let preset = preset.on(model.platform);
     let (os_version, build) = system(found, model.platform, &mut resolving.problems);
     let mut dist = |key: &str, guess: &'static str, usual: Dist| match found.dist(key) {
         Some(dist) => dist.clone(),
@@ -130,26 +167,44 @@ fn cohort(found: &Found, resolving: &mut Resolving) -> Cohort {
         assumed::STORED_PUSH_DELAY,
     );
     let wake_delay = dist("wake-delay", "cohorts.wake-delay", assumed::WAKE_DELAY);
+    let poll_delay = dist("poll-delay", "cohorts.poll-delay", assumed::POLL_DELAY);
+    let platform = model.platform;
+    let lives = life::conditions(found, &preset, platform, resolving);
+    let rules = rules::all(found, &mut resolving.problems);
+    let flag = |key: &str, usual: bool| found.flag(key).copied().unwrap_or(usual);
+    if !found.is_given("passcode") {
+        resolving.assumed.insert("cohorts.passcode");
+    }
     Cohort {
         count: found.count("count").copied().unwrap_or(1),
         traits: Traits {
             cohort: name.clone(),
-            platform: model.platform,
+            platform,
             product: model.product.to_owned(),
             model_name: model.name.to_owned(),
             os_version,
             build,
-            supervised: found
-                .flag("supervised")
-                .copied()
-                .unwrap_or(preset.supervised),
+            supervised: flag("supervised", preset.supervised),
+            passcode: flag("passcode", preset.passcode),
+            users: life::users(found, &preset, platform, resolving),
             push_latency,
             stored_push_delay,
             wake_delay,
+            poll_delay,
             reply: reply(found, resolving),
-            sleep: alternation(found, &SLEEP, &preset, resolving),
-            offline: alternation(found, &LINK, &preset, resolving),
-            not_now: found.tables("not-now").iter().map(not_now).collect(),
+            rhythms: lives.rhythms,
+            begins: lives.begins,
+            woken_by_push: life::woken_by_push(found, resolving),
+            offline_before_first_unlock: life::offline_before_first_unlock(found, resolving),
+            boot: life::boot(found, resolving),
+            poll_on: life::poll_on(found, resolving),
+            push_link: life::push_link(found, resolving),
+            link: life::link(found, resolving),
+            clock: life::clock(found, resolving),
+            utc_offset_seconds: life::utc_offset(found, resolving),
+            not_now: rules.not_now,
+            failures: rules.failures,
+            misbehaves: rules.misbehaves,
             back_off: back_off(found, resolving),
         },
         name,
@@ -205,115 +260,6 @@ fn reply(found: &Found, resolving: &mut Resolving) -> ReplyTimes {
         }
     }
     ReplyTimes { usual, by_request }
-}
-
-/// The keys of a state that comes and goes.
-struct CycleKeys {
-    key: &'static str,
-    inside: &'static str,
-    outside: &'static str,
-    share: &'static str,
-    guess: &'static str,
-    share_guess: &'static str,
-    of: fn(&Preset) -> Option<&Cycle>,
-}
-
-const SLEEP: CycleKeys = CycleKeys {
-    key: "sleep",
-    inside: "asleep",
-    outside: "awake",
-    share: "share-asleep",
-    guess: "cohorts.sleep",
-    share_guess: "cohorts.sleep.share-asleep",
-    of: |preset| preset.sleep.as_ref(),
-};
-
-const LINK: CycleKeys = CycleKeys {
-    key: "link",
-    inside: "offline",
-    outside: "online",
-    share: "share-offline",
-    guess: "cohorts.link",
-    share_guess: "cohorts.link.share-offline",
-    of: |preset| preset.offline.as_ref(),
-};
-
-fn alternation(
-    found: &Found,
-    keys: &CycleKeys,
-    preset: &Preset,
-    resolving: &mut Resolving,
-) -> Option<Alternation> {
-    let usual = (keys.of)(preset);
-    let Some(section) = found.table(keys.key) else {
-        // The one word a table may be replaced by switches the preset's off.
-        if found.is_given(keys.key) {
-            return None;
-        }
-        let usual = usual?;
-        resolving.assumed.insert(keys.guess);
-        return Some(Alternation {
-            inside: usual.inside.clone(),
-            outside: usual.outside.clone(),
-            begins_inside: usual.begins_inside,
-        });
-    };
-    let begins_inside = section.number(keys.share).copied().unwrap_or_else(|| {
-        resolving.assumed.insert(keys.share_guess);
-        usual.map_or(assumed::SHARE_AWAY, |usual| usual.begins_inside)
-    });
-    let mut part = |key: &str, usual: Option<&Dist>| match (section.dist(key), usual) {
-        (Some(dist), _) => {
-            if typical(dist) < SHORTEST_STATE {
-                resolving.problems.add(
-                    section.place_of(key),
-                    format!("{key} is too short to be a state of a device"),
-                    format!("{} or longer", value::written(SHORTEST_STATE)),
-                );
-            }
-            dist.clone()
-        }
-        (None, Some(usual)) => {
-            resolving.assumed.insert(keys.guess);
-            usual.clone()
-        }
-        (None, None) => {
-            if !section.is_present(key) {
-                resolving.problems.add(
-                    found.place_of(keys.key),
-                    format!(
-                        "{} has no \"{key}\", and the preset has none either",
-                        keys.key
-                    ),
-                    format!("add {key} = \"3m..15m\""),
-                );
-            }
-            Dist::ZERO
-        }
-    };
-    Some(Alternation {
-        inside: part(keys.inside, usual.map(|usual| &usual.inside)),
-        outside: part(keys.outside, usual.map(|usual| &usual.outside)),
-        begins_inside,
-    })
-}
-
-/// A state that comes and goes faster than this would keep a device busy with nothing else.
-const SHORTEST_STATE: Duration = Duration::from_millis(10);
-
-const fn typical(dist: &Dist) -> Duration {
-    match dist {
-        Dist::Constant(span) | Dist::Uniform { high: span, .. } => *span,
-        Dist::LogNormal { median: span, .. } | Dist::Exponential { mean: span } => *span,
-    }
-}
-
-fn not_now(found: &Found) -> NotNowRule {
-    NotNowRule {
-        requests: found.requests("requests").cloned().unwrap_or_default(),
-        probability: found.number("probability").copied().unwrap_or_default(),
-        lasts: found.dist("for").cloned().unwrap_or(Dist::ZERO),
-    }
 }
 
 fn back_off(found: &Found, resolving: &mut Resolving) -> BackOff {

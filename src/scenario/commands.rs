@@ -197,7 +197,7 @@ fn nesting(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Amount, Arrival};
+    use crate::scenario::{Amount, Arrival, Recipient};
 
     const PROFILE: &[u8] = b"<?xml version=\"1.0\"?><plist><dict><key>PayloadType</key><string>Configuration</string></dict></plist>";
 
@@ -205,6 +205,7 @@ mod tests {
         StageCommand {
             source,
             to: None,
+            recipient: Recipient::Device,
             amount: Amount::Each(1),
             arrival: Arrival::Even,
             serial: false,

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::expect::HowMany;
+use crate::device::traits::{Misbehaviour, Window};
 use crate::seed::Dist;
 
 /// A table that was read.
@@ -35,6 +37,14 @@ pub(super) enum Typed {
     Dist(Dist),
     Address(SocketAddr),
     Limit(Limit),
+    /// Microseconds.
+    Offset(i64),
+    Integer(i64),
+    HowMany(HowMany),
+    Windows(Vec<Window>),
+    Days([bool; 7]),
+    Words(Vec<String>),
+    Misbehaviour(Misbehaviour),
     Requests(Vec<String>),
     Headers(Vec<(String, String)>),
     Dictionary(plist::Dictionary),
@@ -120,6 +130,62 @@ impl Found {
 
     pub(super) fn limit(&self, key: &str) -> Option<&Limit> {
         if let Some(Typed::Limit(value)) = self.typed(key) {
+            Some(value)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn offset(&self, key: &str) -> Option<&i64> {
+        if let Some(Typed::Offset(value)) = self.typed(key) {
+            Some(value)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn integer(&self, key: &str) -> Option<&i64> {
+        if let Some(Typed::Integer(value)) = self.typed(key) {
+            Some(value)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn how_many(&self, key: &str) -> Option<&HowMany> {
+        if let Some(Typed::HowMany(value)) = self.typed(key) {
+            Some(value)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn windows(&self, key: &str) -> Option<&Vec<Window>> {
+        if let Some(Typed::Windows(value)) = self.typed(key) {
+            Some(value)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn days(&self, key: &str) -> Option<&[bool; 7]> {
+        if let Some(Typed::Days(value)) = self.typed(key) {
+            Some(value)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn words(&self, key: &str) -> Option<&Vec<String>> {
+        if let Some(Typed::Words(value)) = self.typed(key) {
+            Some(value)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn misbehaviour(&self, key: &str) -> Option<&Misbehaviour> {
+        if let Some(Typed::Misbehaviour(value)) = self.typed(key) {
             Some(value)
         } else {
             None

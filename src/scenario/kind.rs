@@ -54,10 +54,36 @@ pub(super) enum Kind {
     Duration,
     /// A distribution of lengths of time.
     Dist,
+    /// A distribution of lengths of time, or one word instead of it.
+    DistOr(&'static str),
+    /// A length of time, or one word instead of it.
+    DurationOr(&'static str),
+    /// A length of time with its sign.
+    Offset,
+    /// A day of the week and a time of day.
+    WeekTime,
+    /// Stretches of a day.
+    Windows,
+    /// Days of the week.
+    Days,
+    /// A whole number from 0 to this one.
+    UpTo(u32),
+    /// A whole number of either sign.
+    Integer,
+    /// A number of either sign.
+    Real,
+    /// How many of something: a range of counts or of percentages.
+    HowMany,
     /// A number per unit of time.
     Rate,
     /// One of a few words.
     Choice(&'static [&'static str]),
+    /// One of the timeline's events.
+    Event,
+    /// Some of a few words.
+    Words(&'static [&'static str]),
+    /// A way to break the protocol.
+    Misbehaviour,
     /// The name of an environment variable that holds a secret.
     Secret,
     /// A limit: a length of time, a number or a percentage.
@@ -74,8 +100,10 @@ pub(super) enum Kind {
     ReplyTimes,
     /// A table.
     Table(&'static Section),
-    /// A table, or one word instead of it.
-    TableOr(&'static Section, &'static str),
+    /// A table, or one of a few words instead of it.
+    TableOr(&'static Section, &'static [&'static str]),
+    /// A share, or a table that says when.
+    ShareOr(&'static Section),
     /// A table with exactly one of its keys.
     Variant(&'static Section),
     /// Many tables.
@@ -116,7 +144,7 @@ impl Kind {
     pub(super) const fn shape(self) -> Shape {
         match self {
             Self::Table(section) | Self::Variant(section) => Shape::Table(section),
-            Self::TableOr(section, _) => Shape::TableOrWord(section),
+            Self::TableOr(section, _) | Self::ShareOr(section) => Shape::TableOrWord(section),
             Self::Tables(section) | Self::TableOrTables(section) => Shape::Tables(section),
             Self::Headers | Self::Dictionary | Self::ReplyTimes | Self::Secret => Shape::Map,
             Self::Text
@@ -131,8 +159,21 @@ impl Kind {
             | Self::Share
             | Self::Duration
             | Self::Dist
+            | Self::DistOr(_)
+            | Self::DurationOr(_)
+            | Self::Offset
+            | Self::WeekTime
+            | Self::Windows
+            | Self::Days
+            | Self::UpTo(_)
+            | Self::Integer
+            | Self::Real
+            | Self::HowMany
             | Self::Rate
             | Self::Choice(_)
+            | Self::Event
+            | Self::Words(_)
+            | Self::Misbehaviour
             | Self::Limit
             | Self::Requests
             | Self::Request => Shape::Leaf,
@@ -164,8 +205,21 @@ impl Kind {
             Self::Share => "a number from 0 to 1, as 0.05 or \"5%\"".into(),
             Self::Duration => "a length of time, as \"250ms\", \"30s\", \"5m\" or \"1h30m\"".into(),
             Self::Dist => "as \"5s\", \"3m..15m\", { lognormal = { median = \"20m\", p95 = \"2h\" } } or { exponential = { mean = \"5m\" } }".into(),
+            Self::DistOr(word) => format!("\"{word}\", or {}", Self::Dist.right()),
+            Self::DurationOr(word) => format!("\"{word}\", or {}", Self::Duration.right()),
+            Self::Offset => "a length of time with its sign, as \"+2h\" or \"-11m\"".into(),
+            Self::WeekTime => "a day and a time, as \"mon 07:30\"".into(),
+            Self::Windows => "a list of times of day, as [\"08:00..12:00\", \"22:00..07:00\"]".into(),
+            Self::Days => "\"weekdays\", \"weekend\", or a list as [\"mon\", \"wed\"]".into(),
+            Self::UpTo(most) => format!("a whole number from 0 to {most}"),
+            Self::Integer => "a whole number".into(),
+            Self::Real => "a number from -100000 to 100000".into(),
+            Self::HowMany => "a count as 40, a range as \"40..60\", or of all orders \"100%\" or \"10%..20%\"".into(),
             Self::Rate => "a number per unit of time, as \"50/s\", \"10/m\" or \"3/h\"".into(),
             Self::Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
+            Self::Event => "one of the events of docs/scenarios.md, as \"wake\"".into(),
+            Self::Words(words) => format!("a list of \"{}\"", words.join("\", \"")),
+            Self::Misbehaviour => format!("\"{}\", or {{ late = \"10s\" }}", MISBEHAVIOURS.join("\", \"")),
             Self::Secret => "the name of an environment variable, as { env = \"NANOMDM_API_KEY\" }".into(),
             Self::Limit => "a length of time as \"30s\", a number, or a percentage as \"1%\"".into(),
             Self::Requests => "a list of request types, as [\"InstallProfile\"]".into(),
@@ -174,12 +228,27 @@ impl Kind {
             Self::Dictionary => "a table, as { Identifier = \"com.example.app\" }".into(),
             Self::ReplyTimes => "a table, as { usual = \"50ms..200ms\", InstallProfile = \"1s\" }".into(),
             Self::Table(section) | Self::Variant(section) => format!("a table with {}", listed(section)),
-            Self::TableOr(section, word) => format!("\"{word}\", or a table with {}", listed(section)),
+            Self::TableOr(section, words) => {
+                format!("\"{}\", or a table with {}", words.join("\", \""), listed(section))
+            }
+            Self::ShareOr(section) => {
+                format!("a share as 0.05 or \"5%\", or a table with {}", listed(section))
+            }
             Self::Tables(section) => format!("tables with {}", listed(section)),
             Self::TableOrTables(section) => format!("one or more tables with {}", listed(section)),
         }
     }
 }
+
+/// The ways to break the protocol that a word says.
+pub(super) const MISBEHAVIOURS: [&str; 6] = [
+    "duplicate",
+    "unknown-command",
+    "never",
+    "truncated",
+    "wrong-types",
+    "drops",
+];
 
 fn listed(section: &Section) -> String {
     if section.keys.is_empty() {

@@ -7,25 +7,30 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::device::contract::Change;
 use crate::device::traits::Traits;
 use crate::ids::CohortId;
 use crate::metric::Threshold;
-use crate::seed::{Dist, Seed};
+use crate::seed::Seed;
 
 mod assumed;
+mod calendar;
 mod cohort;
 pub mod commands;
 mod document;
 mod error;
+mod event;
+mod expect;
 mod found;
 mod hardware;
 mod keys;
 mod kind;
+mod life;
 mod preset;
 mod reader;
 mod request;
 mod resolve;
+mod rhythm;
+mod rules;
 mod scalar;
 mod schema;
 mod set;
@@ -34,7 +39,10 @@ mod value;
 mod work;
 
 pub use assumed::{ASSUMED, Assumption, Grade};
+pub use calendar::{written_week_time, written_windows};
 pub use error::{Colour, ScenarioError, ScenarioErrors};
+pub use event::{Deed, Event, Happening, Reissue, Timeline};
+pub use expect::{Expect, ExpectAt, Expected, HowMany};
 pub use schema::schema;
 pub use value::{written, written_dist};
 
@@ -47,6 +55,8 @@ pub struct Scenario {
     pub seed: Seed,
     /// How much faster than real time device life runs; above 0.
     pub time_scale: f64,
+    /// The time of the week at time zero, since Monday 00:00, in scenario time.
+    pub starts: Duration,
     /// The server under test.
     pub target: Target,
     /// How devices get into the target.
@@ -59,10 +69,12 @@ pub struct Scenario {
     pub cohorts: Vec<Cohort>,
     /// Stretches of work, one after another.
     pub stages: Vec<Stage>,
-    /// What happens to devices at set times.
-    pub timeline: Vec<Event>,
+    /// What happens at set times.
+    pub timeline: Timeline,
     /// What a run must meet.
     pub thresholds: Vec<Threshold>,
+    /// What is to come of it.
+    pub expects: Vec<Expect>,
     /// Defaults that are guesses and that this scenario leaves as they are.
     pub left_default: Vec<&'static Assumption>,
     effective: String,
@@ -199,6 +211,8 @@ pub struct StageCommand {
     pub source: CommandSource,
     /// The cohort it goes to; `None` for all devices.
     pub to: Option<CohortId>,
+    /// Which of a device's channels.
+    pub recipient: Recipient,
     /// How many orders.
     pub amount: Amount,
     /// How they are spread over the stage.
@@ -225,6 +239,25 @@ pub enum CommandSource {
     File(PathBuf),
 }
 
+/// Which channel of a device a command goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipient {
+    /// The device's own.
+    Device,
+    /// That of one of its users, drawn by seed.
+    User,
+}
+
+impl CommandSource {
+    /// The request type, where the scenario itself says it.
+    pub fn request(&self) -> Option<&str> {
+        match self {
+            Self::Request { request, .. } => Some(request),
+            Self::File(_) => None,
+        }
+    }
+}
+
 /// How many orders.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
@@ -241,19 +274,6 @@ pub enum Arrival {
     Poisson,
     /// Evenly spaced.
     Even,
-}
-
-/// Something that happens to devices.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// When, from the end of enrolment, in scenario time.
-    pub at: Duration,
-    /// The cohort it happens to; `None` for all devices.
-    pub to: Option<CohortId>,
-    /// What happens.
-    pub change: Change,
-    /// How much later than `at` it happens to each device.
-    pub spread: Dist,
 }
 
 /// A file that a scenario's commands need.
@@ -288,6 +308,14 @@ impl Scenario {
     /// The scenario as TOML, with all changes made: what a results bundle keeps.
     pub fn effective_toml(&self) -> &str {
         &self.effective
+    }
+
+    /// When expectations want the run to be looked at, in scenario time from time zero.
+    pub fn looks(&self) -> impl Iterator<Item = Duration> {
+        self.expects.iter().filter_map(|expect| match expect.at {
+            ExpectAt::Time(at) => Some(at),
+            ExpectAt::End => None,
+        })
     }
 
     /// The commands of all stages, in order: the index is that of the plan's commands.

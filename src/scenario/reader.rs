@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use super::document::{Entry, Node, Value};
 use super::error::{Problems, suggest};
 use super::found::{Checked, Found, Typed};
-use super::kind::{Key, Kind, Need, Section};
-use super::scalar;
+use super::kind::{Key, Kind, MISBEHAVIOURS, Need, Section};
+use super::{event, scalar};
 
 /// Reads `node` as a `section`. What is wrong is noted and left out.
 pub(super) fn read(node: &Node, section: &'static Section, problems: &mut Problems) -> Found {
@@ -104,10 +104,11 @@ fn check(key: &str, kind: Kind, node: &Node, problems: &mut Problems) -> Option<
     match scalar::read(key, kind, node, problems) {
         Ok(typed) => typed,
         Err(wrong) => {
-            let right = if let (Kind::Choice(words), Some(word)) = (kind, node.text()) {
-                suggest(word, words.iter().copied())
-            } else {
-                kind.right()
+            let right = match (kind, node.text()) {
+                (Kind::Choice(words), Some(word)) => suggest(word, words.iter().copied()),
+                (Kind::Event, Some(word)) => suggest(word, event::names()),
+                (Kind::Misbehaviour, Some(word)) => suggest(word, MISBEHAVIOURS),
+                (_, Some(_) | None) => kind.right(),
             };
             if holds_secret(kind, node) {
                 problems.mask(&node.place);
@@ -127,10 +128,19 @@ fn check_tables(
     problems: &mut Problems,
 ) -> Option<Typed> {
     let is_many = matches!(kind, Kind::Tables(_) | Kind::TableOrTables(_));
-    if let (Some(word), Kind::TableOr(_, only)) = (node.text(), kind)
-        && word == only
+    if let (Some(word), Kind::TableOr(_, words)) = (node.text(), kind)
+        && words.contains(&word)
     {
         return Some(Typed::Text(word.to_owned()));
+    }
+    if let (Kind::ShareOr(_), false) = (kind, is_table(node)) {
+        return match scalar::read(key, Kind::Share, node, problems) {
+            Ok(share) => share,
+            Err(wrong) => {
+                problems.add(&node.place, format!("{key} {wrong}"), kind.right());
+                None
+            }
+        };
     }
     if is_table(node) && !matches!(kind, Kind::Tables(_)) {
         let found = read(node, section, problems);

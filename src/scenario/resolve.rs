@@ -15,7 +15,7 @@ use super::keys::SCENARIO;
 use super::reader;
 use super::{
     Apns, Changes, Enrollment, IdentityMode, NanomdmTarget, ObserveTarget, Operator, Scenario,
-    ScenarioErrors, SecretName, Target, assumed, cohort, set, threshold, work,
+    ScenarioErrors, SecretName, Target, assumed, cohort, event, expect, set, threshold, work,
 };
 use crate::seed::Seed;
 
@@ -102,12 +102,14 @@ fn resolve(document: &Node, resolving: &mut Resolving) -> Scenario {
     let cohorts = cohort::all(&found, resolving);
     let names = cohort::Names::new(&cohorts);
     let stages = work::stages(&found, &names, resolving);
-    let timeline = work::timeline(&found, &names, resolving);
+    let timeline = event::timeline(&found, &names, &stages, resolving);
+    let expects = expect::all(&found, &names, resolving);
     let thresholds = threshold::all(&found, &cohorts, &stages, resolving);
     Scenario {
         name: found.text("name").cloned().unwrap_or_default(),
         seed: Seed(found.seed("seed").copied().unwrap_or_default()),
         time_scale: found.number("time-scale").copied().unwrap_or(1.0),
+        starts: found.span("starts").copied().unwrap_or_default(),
         apns: apns(&found, &target, resolving),
         target,
         enrollment,
@@ -116,6 +118,7 @@ fn resolve(document: &Node, resolving: &mut Resolving) -> Scenario {
         stages,
         timeline,
         thresholds,
+        expects,
         left_default: Vec::new(),
         effective: String::new(),
     }

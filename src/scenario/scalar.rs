@@ -7,8 +7,12 @@ use super::document::{Node, Value};
 use super::error::{Problems, suggest};
 use super::found::{Limit, Typed};
 use super::kind::Kind;
-use super::{request, value};
+use super::{calendar, event, expect, request, value};
+use crate::device::traits::{Misbehaviour, Window};
 use crate::seed::Dist;
+
+/// The largest number that may have either sign: a clock that drifts by a tenth.
+const REAL_MAX: f64 = 100_000.0;
 
 /// A value that is no table of keys. `Err` is the end of a sentence that begins with the key;
 /// `Ok(None)` when what is wrong is noted already.
@@ -33,6 +37,32 @@ pub(super) fn read(
             Some(word) => Typed::Text((*word).to_owned()),
             None => return Err(is_wrong()),
         },
+        Kind::Event => match node.text().and_then(event::find) {
+            Some(event) => Typed::Text(event.name.to_owned()),
+            None => return Err(is_wrong()),
+        },
+        Kind::Words(words) => Typed::Words(some_of(node, words)?),
+        Kind::Misbehaviour => Typed::Misbehaviour(misbehaviour(node)?),
+        Kind::Offset => Typed::Offset(calendar::offset(text()?)?),
+        Kind::WeekTime => Typed::Span(calendar::week_time(text()?)?),
+        Kind::Windows => Typed::Windows(windows(node)?),
+        Kind::Days => Typed::Days(days(node)?),
+        Kind::HowMany => Typed::HowMany(match integer(node) {
+            Some(count) => expect::how_many(&count.to_string())?,
+            None => expect::how_many(text()?)?,
+        }),
+        Kind::DistOr(word) | Kind::DurationOr(word) if node.text() == Some(word) => {
+            Typed::Text(word.to_owned())
+        }
+        Kind::UpTo(most) => match integer(node).map(u32::try_from) {
+            Some(Ok(count)) if count <= most => Typed::Count(count),
+            Some(Ok(_) | Err(_)) | None => return Err(is_wrong()),
+        },
+        Kind::Integer => Typed::Integer(integer(node).ok_or_else(is_wrong)?),
+        Kind::Real => match number(node) {
+            Some(number) if number.abs() <= REAL_MAX => Typed::Number(number),
+            Some(_) | None => return Err(is_wrong()),
+        },
         Kind::Flag => {
             let Value::Flag(flag) = node.value else {
                 return Err(is_wrong());
@@ -56,7 +86,7 @@ pub(super) fn read(
             let number = number(node).or_else(|| node.text().and_then(value::percent));
             Typed::Number(value::share(number.ok_or_else(is_wrong)?, &written)?)
         }
-        Kind::Duration => Typed::Span(span(node)?),
+        Kind::Duration | Kind::DurationOr(_) => Typed::Span(span(node)?),
         Kind::Rate => match number(node) {
             Some(_) => {
                 return Err(format!(
@@ -66,7 +96,7 @@ pub(super) fn read(
             }
             None => Typed::Number(value::rate(text()?)?),
         },
-        Kind::Dist => Typed::Dist(dist(node)?),
+        Kind::Dist | Kind::DistOr(_) => Typed::Dist(dist(node)?),
         Kind::Limit => Typed::Limit(limit(node)?),
         Kind::Secret => Typed::Text(secret(node)?),
         Kind::Request => Typed::Text(known_request(key, node, problems)?),
@@ -87,11 +117,71 @@ pub(super) fn read(
         Kind::ReplyTimes => return reply_times(node, problems).map(Some),
         Kind::Table(_)
         | Kind::TableOr(..)
+        | Kind::ShareOr(_)
         | Kind::Variant(_)
         | Kind::Tables(_)
         | Kind::TableOrTables(_) => unreachable!("tables have their own reader"),
     };
     Ok(Some(typed))
+}
+
+fn some_of(node: &Node, words: &[&str]) -> Result<Vec<String>, String> {
+    let Value::List(items) = &node.value else {
+        return Err(format!("is {}", node.described()));
+    };
+    let known = items.iter().map(|item| match item.text() {
+        Some(word) if words.contains(&word) => Ok(word.to_owned()),
+        Some(_) | None => Err(format!("has {}", item.described())),
+    });
+    known.collect()
+}
+
+fn misbehaviour(node: &Node) -> Result<Misbehaviour, String> {
+    if let [entry] = node.entries()
+        && entry.key == "late"
+    {
+        let late = dist(&entry.node).map_err(|wrong| format!("has a late that {wrong}"))?;
+        return Ok(Misbehaviour::Late(late));
+    }
+    match node.text() {
+        Some("duplicate") => Ok(Misbehaviour::Duplicate),
+        Some("unknown-command") => Ok(Misbehaviour::UnknownCommand),
+        Some("never") => Ok(Misbehaviour::Never),
+        Some("truncated") => Ok(Misbehaviour::Truncated),
+        Some("wrong-types") => Ok(Misbehaviour::WrongTypes),
+        Some("drops") => Ok(Misbehaviour::Drops),
+        Some(_) | None => Err(format!("is {}", node.described())),
+    }
+}
+
+fn windows(node: &Node) -> Result<Vec<Window>, String> {
+    let Value::List(items) = &node.value else {
+        return Err(format!("is {}", node.described()));
+    };
+    if items.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let windows = items.iter().map(|item| match item.text() {
+        Some(text) => calendar::window(text),
+        None => Err(format!("has {}", item.described())),
+    });
+    windows.collect()
+}
+
+fn days(node: &Node) -> Result<[bool; 7], String> {
+    match node.text() {
+        Some("weekdays") => return Ok([true, true, true, true, true, false, false]),
+        Some("weekend") => return Ok([false, false, false, false, false, true, true]),
+        Some(_) => return Err(format!("is {}", node.described())),
+        None if node.items().is_empty() => return Err(format!("is {}", node.described())),
+        None => {}
+    }
+    let mut days = [false; 7];
+    for item in node.items() {
+        let day = item.text().and_then(calendar::day);
+        days[day.ok_or_else(|| format!("has {}", item.described()))?] = true;
+    }
+    Ok(days)
 }
 
 const fn integer(node: &Node) -> Option<i64> {

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::calendar::DAYS;
 use super::keys::SCENARIO;
-use super::kind::{Key, Kind, Need, Section};
-use super::request;
+use super::kind::{Key, Kind, MISBEHAVIOURS, Need, Section};
+use super::{event, request};
 use crate::scenario::document::Node;
 
 /// The schema, draft 2020-12.
@@ -106,8 +107,9 @@ fn plain(node: &Node) -> Value {
     }
 }
 
-fn kind(kind: Kind) -> Value {
-    match kind {
+#[expect(clippy::too_many_lines, reason = "one arm per kind")]
+fn kind(of: Kind) -> Value {
+    match of {
         Kind::Text | Kind::Path => json!({ "type": "string", "minLength": 1 }),
         Kind::Name => json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" }),
         Kind::Url => json!({ "type": "string", "pattern": "^https?://[^/@?#\\s][^@?#\\s]*$" }),
@@ -119,6 +121,52 @@ fn kind(kind: Kind) -> Value {
         Kind::Share => json!({ "oneOf": [
             { "type": "number", "minimum": 0, "maximum": 1 },
             { "type": "string", "pattern": "^\\s*[0-9.]+\\s*%\\s*$" }
+        ] }),
+        Kind::DistOr(word) => {
+            json!({ "anyOf": [{ "const": word }, { "$ref": "#/$defs/distribution" }] })
+        }
+        Kind::DurationOr(word) => {
+            json!({ "anyOf": [{ "const": word }, { "$ref": "#/$defs/duration" }] })
+        }
+        Kind::Offset => json!({ "type": "string", "pattern": "^\\s*[+-].*[0-9]\\s*[A-Za-z]" }),
+        Kind::WeekTime => json!({
+            "type": "string",
+            "pattern": "^\\s*(mon|tue|wed|thu|fri|sat|sun)\\s+[0-2][0-9]:[0-5][0-9]\\s*$"
+        }),
+        Kind::Windows => json!({
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "string",
+                "pattern": "^\\s*[0-2][0-9]:[0-5][0-9]\\s*\\.\\.\\s*[0-2][0-9]:[0-5][0-9]\\s*$"
+            }
+        }),
+        Kind::Days => json!({ "anyOf": [
+            { "enum": ["weekdays", "weekend"] },
+            { "type": "array", "minItems": 1, "items": { "enum": DAYS } }
+        ] }),
+        Kind::UpTo(most) => json!({ "type": "integer", "minimum": 0, "maximum": most }),
+        Kind::Integer => json!({ "type": "integer" }),
+        Kind::Real => json!({ "type": "number", "minimum": -100_000, "maximum": 100_000 }),
+        Kind::HowMany => json!({ "anyOf": [
+            { "type": "integer", "minimum": 0 },
+            { "type": "string", "pattern": "^\\s*[0-9.]+\\s*%?\\s*(\\.\\.\\s*[0-9.]+\\s*%?\\s*)?$" }
+        ] }),
+        Kind::Event => {
+            let events = event::all_known();
+            let known =
+                events.map(|event| json!({ "const": event.name, "description": event.about }));
+            json!({ "anyOf": known.collect::<Vec<_>>() })
+        }
+        Kind::Words(words) => json!({ "type": "array", "items": { "enum": words } }),
+        Kind::Misbehaviour => json!({ "anyOf": [
+            { "enum": MISBEHAVIOURS },
+            {
+                "type": "object",
+                "properties": { "late": { "$ref": "#/$defs/distribution" } },
+                "required": ["late"],
+                "additionalProperties": false
+            }
         ] }),
         Kind::Duration => json!({ "$ref": "#/$defs/duration" }),
         Kind::Dist => json!({ "$ref": "#/$defs/distribution" }),
@@ -145,7 +193,8 @@ fn kind(kind: Kind) -> Value {
             "additionalProperties": { "$ref": "#/$defs/distribution" }
         }),
         Kind::Table(inner) => section(inner),
-        Kind::TableOr(inner, word) => json!({ "oneOf": [section(inner), { "const": word }] }),
+        Kind::TableOr(inner, words) => json!({ "oneOf": [section(inner), { "enum": words }] }),
+        Kind::ShareOr(inner) => json!({ "oneOf": [section(inner), kind(Kind::Share)] }),
         Kind::Variant(inner) => {
             let mut schema = section(inner);
             schema["minProperties"] = json!(1);
@@ -178,6 +227,18 @@ mod tests {
             Kind::Factor | Kind::Share => "0.5".into(),
             Kind::Duration => r#""5s""#.into(),
             Kind::Dist => r#"{ lognormal = { median = "1s", p95 = "2s" } }"#.into(),
+            Kind::DistOr(_) => r#""1s..2s""#.into(),
+            Kind::DurationOr(word) => format!("{word:?}"),
+            Kind::Offset => r#""-11m""#.into(),
+            Kind::WeekTime => r#""tue 07:30""#.into(),
+            Kind::Windows => r#"["22:00..07:00"]"#.into(),
+            Kind::Days => r#"["mon", "sun"]"#.into(),
+            Kind::UpTo(_) => "2".into(),
+            Kind::Integer | Kind::Real => "-3".into(),
+            Kind::HowMany => r#""10%..20%""#.into(),
+            Kind::Event => r#""wake""#.into(),
+            Kind::Words(words) => format!("[{:?}]", words[0]),
+            Kind::Misbehaviour => r#"{ late = "10s" }"#.into(),
             Kind::Rate => r#""5/s""#.into(),
             Kind::Choice(words) => format!("{:?}", words[0]),
             Kind::Secret => r#"{ env = "KEY" }"#.into(),
@@ -186,7 +247,7 @@ mod tests {
             Kind::Request => r#""ProfileList""#.into(),
             Kind::Headers | Kind::Dictionary => r#"{ A = "b" }"#.into(),
             Kind::ReplyTimes => r#"{ usual = "1s", ProfileList = "1s..2s" }"#.into(),
-            Kind::Table(inner) | Kind::TableOr(inner, _) => all(inner),
+            Kind::Table(inner) | Kind::TableOr(inner, _) | Kind::ShareOr(inner) => all(inner),
             Kind::Variant(inner) => {
                 let first = inner.keys.last().unwrap();
                 format!("{{ {} = {} }}", first.name, sample(first.kind))

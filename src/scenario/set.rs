@@ -80,8 +80,8 @@ fn descend(
         (Shape::Tables(inner) | Shape::Table(inner), []) => Err(section_not_key(step, inner)),
         (Shape::Table(inner) | Shape::TableOrWord(inner), [_, ..]) => {
             let target = child_or_new(node, step, Value::Table(Vec::new()));
-            // The word that stood in its place gives way.
-            if matches!(target.value, Value::Text(_)) {
+            // The word or share that stood in its place gives way.
+            if !matches!(target.value, Value::Table(_)) {
                 target.value = Value::Table(Vec::new());
             }
             descend(target, inner, rest, value)
@@ -160,7 +160,13 @@ fn put(node: &mut Node, step: &Step<'_>, kind: Kind, (text, begins): (&str, usiz
     // `name=7` is the text "7": the key decides.
     let is_text = matches!(
         kind,
-        Kind::Text | Kind::Name | Kind::Path | Kind::Choice(_) | Kind::Url | Kind::Headers
+        Kind::Text
+            | Kind::Name
+            | Kind::Path
+            | Kind::Choice(_)
+            | Kind::Event
+            | Kind::Url
+            | Kind::Headers
     );
     if is_text && new.text().is_none() {
         new.value = Value::Text(text.trim().to_owned());
@@ -189,6 +195,7 @@ pub(super) fn keep_only(document: &mut Node, name: &str) {
     };
     retain(document, "cohorts", |cohort| names(cohort, "name"));
     retain(document, "timeline", |event| names(event, "to"));
+    retain(document, "expect", |expect| names(expect, "cohort"));
     let label = format!("cohort={name}");
     retain(document, "thresholds", |threshold| {
         match threshold.child("metric").and_then(Node::text) {

@@ -14,6 +14,11 @@ const LONGEST_DAYS: u64 = 400;
 
 /// `30s`, `1h30m`, `2d`: a length of time with its unit.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    bounded(text, LONGEST_DAYS)
+}
+
+/// A length of time of at most so many days.
+pub(super) fn bounded(text: &str, longest_days: u64) -> Result<Duration, String> {
     let trimmed = text.trim();
     if trimmed.parse::<f64>().is_ok() {
         return Err(format!("is \"{text}\", which has no unit"));
@@ -26,9 +31,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         return Err(format!("is \"{text}\", which is negative"));
     }
     let span = span.unsigned_abs();
-    if span > Duration::from_secs(LONGEST_DAYS * 24 * 3600) {
+    if span > Duration::from_secs(longest_days * 24 * 3600) {
         return Err(format!(
-            "is \"{text}\", which is longer than {LONGEST_DAYS} days"
+            "is \"{text}\", which is longer than {longest_days} days"
         ));
     }
     Ok(span)

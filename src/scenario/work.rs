@@ -1,4 +1,4 @@
-//! Stages of work and the timeline of events.
+//! Stages of work and the commands ordered in them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,9 +7,8 @@ use super::cohort::Names;
 use super::error::Problems;
 use super::found::Found;
 use super::resolve::{Resolving, path};
-use super::{Amount, Arrival, CommandSource, Event, Stage, StageCommand, request};
-use crate::device::contract::Change;
-use crate::seed::Dist;
+use super::{Amount, Arrival, CommandSource, Recipient, Stage, StageCommand, request};
+use crate::ids::CohortId;
 
 /// No plan has more orders: at 24 bytes each they are half a gigabyte.
 const ORDERS_MAX: f64 = 20e6;
@@ -18,7 +17,7 @@ const ORDERS_MAX: f64 = 20e6;
 const COMMANDS_MAX: usize = 10_000;
 
 /// All stages, in the order of the file.
-pub(super) fn stages(found: &Found, names: &Names, resolving: &mut Resolving) -> Vec<Stage> {
+pub(super) fn stages(found: &Found, names: &Names<'_>, resolving: &mut Resolving) -> Vec<Stage> {
     let tables = found.tables("stages");
     let mut seen = BTreeMap::new();
     let mut orders = 0.0;
@@ -53,7 +52,7 @@ pub(super) fn stages(found: &Found, names: &Names, resolving: &mut Resolving) ->
     stages
 }
 
-fn stage(found: &Found, names: &Names, problems: &mut Problems) -> Stage {
+fn stage(found: &Found, names: &Names<'_>, problems: &mut Problems) -> Stage {
     let duration = found.span("duration").copied();
     if duration == Some(Duration::ZERO) {
         problems.add(
@@ -74,19 +73,46 @@ fn stage(found: &Found, names: &Names, problems: &mut Problems) -> Stage {
     }
 }
 
-fn command(found: &Found, names: &Names, problems: &mut Problems) -> StageCommand {
+fn command(found: &Found, names: &Names<'_>, problems: &mut Problems) -> StageCommand {
     let arrival = match found.text("arrival").map(String::as_str) {
         Some("even") => Arrival::Even,
         Some(_) | None => Arrival::Poisson,
     };
+    let to = names.find(found, "to", problems);
     StageCommand {
         source: source(found, problems),
-        to: names.to(found, problems),
+        to,
+        recipient: recipient(found, names, to, problems),
         amount: amount(found, problems),
         arrival,
         serial: found.flag("serial") == Some(&true),
         place: problems.line_of(&found.place),
     }
+}
+
+fn recipient(
+    found: &Found,
+    names: &Names<'_>,
+    to: Option<CohortId>,
+    problems: &mut Problems,
+) -> Recipient {
+    if found.text("channel").map(String::as_str) != Some("user") {
+        return Recipient::Device;
+    }
+    // A cohort that is not there is noted already.
+    let is_wrong = to.is_none() && found.is_present("to");
+    let without = names
+        .meant(to)
+        .iter()
+        .find(|cohort| cohort.traits.users == 0);
+    if let (Some(cohort), false) = (without, is_wrong) {
+        problems.add(
+            found.place_of("channel"),
+            format!("channel is \"user\", but \"{}\" has no users", cohort.name),
+            "users = 1 in the cohort, or to = a cohort with users",
+        );
+    }
+    Recipient::User
 }
 
 fn amount(found: &Found, problems: &mut Problems) -> Amount {
@@ -183,20 +209,4 @@ fn required_keys(request: &str, found: &Found, problems: &mut Problems) {
             format!("add keys = {{ {} = .. }}", one_of[0]),
         );
     }
-}
-
-/// All events, in the order of the file.
-pub(super) fn timeline(found: &Found, names: &Names, resolving: &mut Resolving) -> Vec<Event> {
-    let event = |table: &Found| Event {
-        at: table.span("at").copied().unwrap_or_default(),
-        to: names.to(table, &mut resolving.problems),
-        change: match table.text("do").map(String::as_str) {
-            Some("sleep") => Change::Sleep,
-            Some("go-offline") => Change::GoOffline,
-            Some("come-online") => Change::ComeOnline,
-            Some(_) | None => Change::Wake,
-        },
-        spread: table.dist("spread").cloned().unwrap_or(Dist::ZERO),
-    };
-    found.tables("timeline").iter().map(event).collect()
 }

@@ -21,6 +21,8 @@ pub(super) enum Event {
     OrderDue,
     /// The timeline's next change is due.
     ChangeDue,
+    /// The timeline's next deed to pushes, or of the operator, is due.
+    HappeningDue,
     /// An observed target has been observed for as long as the stages last.
     Observed,
     /// Whether the drain can end is looked at.

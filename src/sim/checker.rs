@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fact::{Fact, FactKind, ResultStatus, Said};
-use crate::ids::{Channel, CommandUuid, OrderIndex, PushId};
+use crate::ids::{Channel, CommandUuid, OrderBook, OrderIndex, PushId};
 use crate::record::account::Account;
 use crate::time::SimTime;
 
 /// Looks at every fact, and says which rule was broken.
 #[derive(Debug, Default)]
 pub struct Checker {
+    book: OrderBook,
     now: SimTime,
     /// When each channel read its last answer.
     read: BTreeMap<Channel, SimTime>,
@@ -23,10 +24,19 @@ pub struct Checker {
 }
 
 impl Checker {
+    /// A checker of a run whose orders are in `book`; results of other commands are nobody's.
+    pub fn new(book: OrderBook) -> Self {
+        Self {
+            book,
+            ..Self::default()
+        }
+    }
+
     /// Takes one fact.
     ///
     /// # Errors
     /// The rule that it breaks, as a sentence.
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of fact")]
     pub fn look(&mut self, fact: &Fact) -> Result<(), String> {
         let at = fact.at;
         if at < self.now {
@@ -50,6 +60,7 @@ impl Checker {
                 } = said
                     && *status != ResultStatus::NotNow
                     && got.is_delivered()
+                    && self.book.order(uuid).is_some()
                 {
                     self.settled.insert((*channel, uuid.clone()));
                 }
@@ -84,6 +95,12 @@ impl Checker {
             | FactKind::EnrollmentFailed { .. }
             | FactKind::TimeZero
             | FactKind::Condition { .. }
+            | FactKind::ProviderRefused { .. }
+            | FactKind::PushLost { .. }
+            | FactKind::Clock { .. }
+            | FactKind::Unenrolled { .. }
+            | FactKind::Refused { .. }
+            | FactKind::Cancelled { .. }
             | FactKind::Accepted { .. }
             | FactKind::AcceptanceUnknown { .. }
             | FactKind::PushReceived { .. }

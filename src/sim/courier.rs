@@ -6,7 +6,7 @@ use super::network::Ending;
 use crate::device::contract::{Answer, Output, Reply, Request};
 use crate::fact::{Broken, Said, Stamps};
 use crate::ids::{Channel, RequestId};
-use crate::reference_server::Identity;
+use crate::reference_server::{self, Identity};
 use crate::time::SimTime;
 
 /// A channel's connection and the request on it.
@@ -40,6 +40,14 @@ impl World {
             match output {
                 Output::Send(request) => self.send(request),
                 Output::Close(channel) => self.close(channel),
+                Output::Token(channel, Some(epoch)) => {
+                    let since = self.env.epoch.wall(self.now);
+                    self.admission.token_changed(channel, epoch, since);
+                }
+                Output::Token(channel, None) => {
+                    let since = self.env.epoch.wall(self.now);
+                    self.admission.token_changed(channel, u32::MAX, since);
+                }
                 Output::Note(fact) => self.note(fact),
             }
         }
@@ -86,7 +94,15 @@ impl World {
             is_cut,
         } = letter;
         let identity = Some(identity(request.channel));
+        let refused = self
+            .signatures
+            .is_some_and(|validity| validity.refusal(request.wall).is_some());
         let reply = match request.said {
+            // As Go's libraries do with a signing time outside the signer's validity.
+            _ if refused => reference_server::Reply {
+                status: 400,
+                body: Vec::new(),
+            },
             Said::Authenticate | Said::TokenUpdate | Said::CheckOut => {
                 self.server.check_in(self.now, identity, &request.body)
             }

@@ -29,7 +29,9 @@ pub(super) struct Patience {
 impl World {
     /// Every order was taken up: waits for those that are open.
     pub(super) fn drain(&mut self) {
-        let end = self.now + self.drain_longest;
+        // What the timeline does before the stages are over still counts.
+        let stages_end = self.zero + self.plan.length();
+        let end = self.now.max(stages_end) + self.drain_longest;
         self.step = Step::Draining { end };
         self.agenda.add(end, Event::DrainOver);
         self.look_later();
@@ -41,7 +43,10 @@ impl World {
         } else {
             LOOK_EVERY
         };
-        self.agenda.add(self.now + every, Event::Look);
+        // Nothing changes before something happens: days in which nothing does cost nothing.
+        let waits = self.patience.idle_since.is_none() && self.patience.looked.is_some();
+        let next = if waits { self.next_event() } else { self.now };
+        self.agenda.add(next.max(self.now) + every, Event::Look);
     }
 
     /// Ends the drain when no order is open, or when no device with an open order has anything planned
@@ -91,6 +96,11 @@ impl World {
             .any(|&device| self.shard.has_plans(device, end));
         let rest = &self.plan.timeline[self.changes_done..];
         let mut events = rest.iter().take_while(|event| self.zero + event.at < end);
-        by_itself || events.any(|event| devices.binary_search(&event.device).is_ok())
+        let happens = self
+            .plan
+            .happenings
+            .get(self.gateway.done)
+            .is_some_and(|next| self.zero + next.at < end);
+        by_itself || happens || events.any(|event| devices.binary_search(&event.device).is_ok())
     }
 }

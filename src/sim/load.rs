@@ -69,6 +69,12 @@ impl Load {
             | FactKind::EnrollmentFailed { .. }
             | FactKind::TimeZero
             | FactKind::Condition { .. }
+            | FactKind::ProviderRefused { .. }
+            | FactKind::PushLost { .. }
+            | FactKind::Clock { .. }
+            | FactKind::Unenrolled { .. }
+            | FactKind::Refused { .. }
+            | FactKind::Cancelled { .. }
             | FactKind::Ordered { .. }
             | FactKind::Accepted { .. }
             | FactKind::Rejected { .. }

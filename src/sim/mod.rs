@@ -8,6 +8,7 @@ mod agenda;
 pub mod checker;
 mod courier;
 mod drain;
+mod happenings;
 pub mod load;
 pub mod network;
 mod operator;

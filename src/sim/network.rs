@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::device::contract::Request;
+use crate::device::contract::{Fate as Trouble, Request};
 use crate::fact::Broken;
 use crate::ids::{Channel, OrderIndex};
 use crate::seed::{Dist, Draw, Purpose, Seed};
@@ -47,6 +47,19 @@ pub struct Validity {
     pub from: WallTime,
     /// Not after.
     pub until: WallTime,
+}
+
+impl Validity {
+    /// Why the certificate is not good at `wall`; `None` when it is.
+    pub(super) fn refusal(self, wall: WallTime) -> Option<&'static str> {
+        if wall < self.from {
+            Some("the certificate is not valid yet")
+        } else if wall > self.until {
+            Some("the certificate has expired")
+        } else {
+            None
+        }
+    }
 }
 
 /// How likely each fault is, 0 to 1.
@@ -135,11 +148,22 @@ impl Network {
         let mut draw = self.draw(subject(request.channel), u64::from(request.id.0), 0);
         let faults = self.conditions.faults;
         // Every kind is thrown for, whatever the others show, so that none shifts another.
-        let cut_before = draw.chance(faults.cut_before);
-        let cut_after = draw.chance(faults.cut_after);
-        let lost = draw.chance(faults.lost);
-        let latency = draw.span(&self.conditions.latency);
+        let trip = &request.trip;
+        let cut_before = draw.chance(faults.cut_before) | (trip.fate == Trouble::CutBefore);
+        let cut_after = draw.chance(faults.cut_after) | (trip.fate == Trouble::CutAfter);
+        let lost = draw.chance(faults.lost) | (trip.fate == Trouble::Lost);
+        let latency = draw.span(&self.conditions.latency) + trip.latency / 2;
         let asked = request.asked;
+        if let Trouble::RefusesTls(why) = &trip.fate {
+            return Fate {
+                connected: None,
+                sent: None,
+                ending: Ending::Fails {
+                    at: asked,
+                    why: Broken::Tls(why.clone()),
+                },
+            };
+        }
         if !is_open && let Some(why) = self.refusal(request.wall) {
             // TCP, then the server's certificate.
             let at = asked + latency * 4;
@@ -169,7 +193,7 @@ impl Network {
         } else {
             Ending::Arrives {
                 at: sent + latency,
-                back: draw.span(&self.conditions.server_time) + latency,
+                back: draw.span(&self.conditions.server_time) + latency + trip.slow_read,
                 is_cut: cut_after,
             }
         };
@@ -211,16 +235,14 @@ impl Network {
             .chance(self.conditions.faults.push_failed)
     }
 
+    /// Whether the gateway loses its `number`th push, of which it loses this share.
+    pub(super) fn push_vanishes(&self, number: u64, share: f64) -> bool {
+        self.draw(PROVIDER, number, 3).chance(share)
+    }
+
     /// Why a device that believes it is `wall` refuses the server's certificate.
     fn refusal(&self, wall: WallTime) -> Option<&'static str> {
-        let validity = self.conditions.certificate?;
-        if wall < validity.from {
-            Some("the certificate is not valid yet")
-        } else if wall > validity.until {
-            Some("the certificate has expired")
-        } else {
-            None
-        }
+        self.conditions.certificate?.refusal(wall)
     }
 
     fn draw(&self, subject: u64, event: u64, attempt: u32) -> Draw {

@@ -1,7 +1,7 @@
 //! The operator: takes up orders when they are due, as `engine`'s does. At most so many requests are in
 //! flight; waiting for a place, or for the device's previous order where it is `serial`, is lateness.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::World;
 use super::agenda::Event;
@@ -18,8 +18,11 @@ use crate::time::SimTime;
 pub(super) struct Operator {
     templates: Vec<Template>,
     lines: Lines,
-    /// The plan's next order.
+    /// The plan's orders by due time, and the next of them.
+    by_due: Vec<OrderIndex>,
     next: usize,
+    /// Of the orders that may be placed again, those that need not be.
+    through: BTreeSet<OrderIndex>,
     /// Requests that may be under way at once.
     places: usize,
     in_flight: usize,
@@ -35,7 +38,9 @@ impl Operator {
                 .map(|command| Template::new(&command.dictionary))
                 .collect(),
             lines: Lines::default(),
+            by_due: plan.by_due().into_iter().map(|order| order.index).collect(),
             next: 0,
+            through: BTreeSet::new(),
             places: places.max(1),
             in_flight: 0,
             waiting: VecDeque::new(),
@@ -51,20 +56,28 @@ impl Operator {
 impl World {
     /// When the plan's next order is due; `None` when all were taken up.
     pub(super) fn next_due(&self) -> Option<SimTime> {
-        let order = self.plan.orders.get(self.operator.next)?;
-        Some(self.zero + order.due())
+        let index = self.operator.by_due.get(self.operator.next)?;
+        Some(self.zero + self.plan.orders[index.0 as usize].due())
     }
 
     /// The plan's next order is due.
     pub(super) fn take_up(&mut self) {
         let Some(due) = self.next_due() else { return };
-        let at = self.operator.next;
-        let (order, index) = (self.plan.orders[at], OrderIndex(at as u32));
+        let index = self.operator.by_due[self.operator.next];
+        let order = self.plan.orders[index.0 as usize];
         self.operator.next += 1;
-        self.note(FactKind::Ordered { order: index, due });
-        let serial = self.plan.commands[usize::from(order.command)].serial;
-        if !serial || self.operator.lines.enter(order.channel, index) {
-            self.begin(index);
+        let first = self.plan.reissues.get(&index).copied();
+        if first.is_some_and(|first| self.operator.through.contains(&first)) {
+            self.operator.through.insert(index);
+        } else {
+            if let Some(first) = first {
+                self.cancel(first, index);
+            }
+            self.note(FactKind::Ordered { order: index, due });
+            let serial = self.plan.commands[usize::from(order.command)].serial;
+            if !serial || self.operator.lines.enter(order.channel, index) {
+                self.begin(index);
+            }
         }
         match self.next_due() {
             Some(due) => self.agenda.add(due, Event::OrderDue),
@@ -72,10 +85,27 @@ impl World {
         }
     }
 
+    /// Takes an order back, which another is placed for.
+    fn cancel(&mut self, order: OrderIndex, instead: OrderIndex) {
+        let channel = self.plan.orders[order.0 as usize].channel;
+        let (id, uuid) = (
+            self.enrollment_id(channel),
+            CommandUuid::of_order(self.run, order),
+        );
+        self.server.cancel(&id, &uuid);
+        self.note(FactKind::Cancelled {
+            order,
+            instead: Some(instead),
+        });
+    }
+
     /// An order settled: the next in line goes.
     pub(super) fn settled(&mut self, order: OrderIndex) {
+        if !self.plan.reissues.is_empty() {
+            self.operator.through.insert(order);
+        }
         let channel = self.plan.orders[order.0 as usize].channel;
-        if let Some(following) = self.operator.lines.leave(channel) {
+        if let Some(following) = self.operator.lines.leave(channel, order) {
             self.begin(following);
         }
     }
@@ -104,7 +134,7 @@ impl World {
         let order = self.plan.orders[index.0 as usize];
         let uuid = CommandUuid::of_order(self.run, index);
         let body = self.operator.templates[usize::from(order.command)].with(&uuid);
-        let id = self.env.crowd.udid(order.channel.device);
+        let id = self.enrollment_id(order.channel);
         let Submission { answer, pushes } =
             self.server.enqueue(self.now, &[id], &body, WithPush::Yes);
         // One enrolment was named, so there is one push or none.
@@ -130,7 +160,7 @@ impl World {
     /// The operator has the answer for an order.
     pub(super) fn enqueued(&mut self, index: OrderIndex, answer: &Answer) {
         let order = &self.plan.orders[index.0 as usize];
-        let id = self.env.crowd.udid(order.channel.device);
+        let id = self.enrollment_id(order.channel);
         let fact = match answer.command_error(&id) {
             Some(error) => FactKind::Rejected {
                 order: index,

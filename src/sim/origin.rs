@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::network::Conditions;
+use super::network::{Conditions, Validity};
 use crate::device::environment::Environment;
 use crate::ids::{Crowd, CrowdId, DeviceId, OrderBook, RunId};
 use crate::plan::Plan;
@@ -23,6 +23,8 @@ pub struct Settings {
     pub waits_for_all: bool,
     /// How good the network is.
     pub conditions: Conditions,
+    /// When the devices' own certificates are valid; `None` for always.
+    pub identities: Option<Validity>,
     /// How the reference server is set.
     pub server: reference_server::Settings,
     /// The wall time at the beginning.
@@ -32,12 +34,31 @@ pub struct Settings {
 /// Monday, 5 January 2026, 06:00 UTC.
 const BEGINNING: RunEpoch = RunEpoch(WallTime::from_unix_micros(1_767_592_800_000_000));
 
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long ago the server's certificate began to be valid: it is older than those of the devices,
+/// as it is wherever devices enrol later than the server was set up.
+const SERVER_BACK_DATED: Duration = DAY.saturating_add(BACK_DATED);
+
+/// How long ago a device's certificate begins to be valid, and how long both kinds live.
+const BACK_DATED: Duration = Duration::from_secs(3_600);
+const LEAF_LIFE: Duration = DAY.saturating_mul(90);
+
 impl Default for Settings {
     fn default() -> Self {
+        // As those of the embedded target's authority.
+        let valid_since = |back_dated| Validity {
+            from: BEGINNING.wall(SimTime::ZERO).before(back_dated),
+            until: BEGINNING.wall(SimTime::ZERO + LEAF_LIFE),
+        };
         Self {
             drain: Duration::from_secs(60),
             waits_for_all: false,
-            conditions: Conditions::default(),
+            conditions: Conditions {
+                certificate: Some(valid_since(SERVER_BACK_DATED)),
+                ..Conditions::default()
+            },
+            identities: Some(valid_since(BACK_DATED)),
             server: reference_server::Settings::default(),
             epoch: BEGINNING,
         }
@@ -79,6 +100,7 @@ pub(super) fn environment(
         topic: "com.apple.mgmt.rehearsal".into(),
         time_scale: 1.0,
         epoch: settings.epoch,
+        starts: plan.starts,
         orders,
         cohorts: cohorts.map(|cohort| Arc::clone(&cohort.traits)).collect(),
         enroll_until: SimTime::ZERO + scenario.enrollment.within,

@@ -41,7 +41,15 @@ impl World {
             answers,
         };
         let there = self.now + self.network.push_latency(number, 0);
-        if self.network.push_fails(number) {
+        if self.gateway.is_expired {
+            let why = "remote error: tls: expired certificate".to_owned();
+            self.note(FactKind::ProviderRefused {
+                why: "the push certificate has expired".to_owned(),
+            });
+            let result = PushResult::Failed { why };
+            let answer = PushAnswer { flight, result };
+            self.agenda.add(there, Event::PushAnswered(answer.into()));
+        } else if self.network.push_fails(number) {
             let result = PushResult::Failed {
                 why: "the connection to APNs was reset".to_owned(),
             };
@@ -85,10 +93,17 @@ impl World {
                     channel: admitted.channel,
                     topic: admitted.topic,
                     magic: admitted.magic,
+                    urgency: admitted.urgency,
                     arrived,
                     due: arrived,
                 };
-                self.shard.push(push, admitted.keep);
+                let share = self.share_lost(push.channel.device);
+                if share > 0.0 && self.network.push_vanishes(flight.number, share) {
+                    let (push, channel) = (push.id, push.channel);
+                    self.note(FactKind::PushLost { push, channel });
+                } else {
+                    self.shard.push(push, admitted.keep);
+                }
                 let apns_id = String::new();
                 PushResult::Accepted { apns_id }
             }

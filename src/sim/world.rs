@@ -10,10 +10,12 @@ use std::time::Duration;
 use super::agenda::{Agenda, Event};
 use super::courier::Line;
 use super::drain::Patience;
-use super::network::Network;
+use super::happenings::Gateway;
+use super::network::{Network, Validity};
 use super::operator::Operator;
 use super::origin::{self, Settings};
 use crate::apns::admission::{Admission, Storage};
+use crate::condition::Condition;
 use crate::device::contract::{Change, Output};
 use crate::device::environment::Environment;
 use crate::fact::{Fact, FactKind};
@@ -23,7 +25,7 @@ use crate::record::account::Account;
 use crate::record::setup::Setup;
 use crate::record::{Ledger, Progress};
 use crate::reference_server::Server;
-use crate::scenario::{Scenario, Target};
+use crate::scenario::{IdentityMode, Scenario, Target};
 use crate::shard::Shard;
 use crate::time::SimTime;
 
@@ -58,6 +60,8 @@ pub struct World {
     pub(super) env: Arc<Environment>,
     pub(super) run: RunId,
     pub(super) topic: Arc<str>,
+    /// When signatures of devices are good; `None` where devices do not sign.
+    pub(super) signatures: Option<Validity>,
     pub(super) now: SimTime,
     pub(super) zero: SimTime,
     pub(super) step: Step,
@@ -74,6 +78,7 @@ pub struct World {
     pub(super) pushes_sent: u64,
     pub(super) pushes_arrived: u64,
     pub(super) changes_done: usize,
+    pub(super) gateway: Gateway,
     pub(super) ledger: Ledger,
     pub(super) patience: Patience,
     pub(super) drain_longest: Duration,
@@ -117,6 +122,8 @@ impl World {
             without_expiration: scenario.apns.store_without_expiration,
             time_scale: env.time_scale,
         };
+        let signs = scenario.enrollment.identity == IdentityMode::Signature;
+        let signatures = settings.identities.filter(|_| signs);
         let crowd = env.crowd.clone();
         let admission = Admission::new(
             crowd,
@@ -125,6 +132,8 @@ impl World {
             plan.devices(),
             storage,
         );
+        let mut ledger = Ledger::new(Setup::of_plan(&plan, book, is_observer));
+        ledger.take_snapshots_after(scenario.looks().collect());
         let give_up = env.enroll_until + settings.conditions.timeout + ENROLLMENT_GRACE;
         let mut agenda = Agenda::default();
         agenda.add(give_up, Event::GiveUpEnrolling);
@@ -132,7 +141,7 @@ impl World {
             shard: origin::crowd_of(scenario, &plan, &env),
             operator: Operator::new(&plan, scenario.operator.in_flight),
             network: Network::new(plan.seed, settings.conditions),
-            ledger: Ledger::new(Setup::of_plan(&plan, book, is_observer)),
+            ledger,
             server: Server::new(settings.server),
             grain: origin::grain(plan.length() + settings.drain),
             drain_longest: settings.drain,
@@ -146,6 +155,7 @@ impl World {
             pushes_sent: 0,
             pushes_arrived: 0,
             changes_done: 0,
+            gateway: Gateway::default(),
             patience: Patience::default(),
             enrolled: 0,
             failed: 0,
@@ -161,6 +171,7 @@ impl World {
             admission,
             agenda,
             is_observer,
+            signatures,
         }
     }
 
@@ -173,7 +184,7 @@ impl World {
         }
         let agenda = self.agenda.next();
         let server = self.server.deadline().unwrap_or(SimTime::NEVER);
-        let next = agenda.min(server).min(self.shard.deadline());
+        let next = self.next_event();
         self.pass_time(next);
         self.events += 1;
         if agenda <= self.now {
@@ -212,15 +223,18 @@ impl World {
         }
     }
 
-    /// From now on nothing goes wrong: no faults, no more timeline, every device awake and online as
-    /// far as its own life lets it. Gives back what was observed.
+    /// From now on nothing goes wrong: no faults, no more timeline, no more rules, every clock
+    /// right and every device as well as its own life lets it be. Gives back what was observed.
     pub fn heal(&mut self) -> &[Fact] {
         self.facts.clear();
         self.recorded = 0;
         self.network.heal();
+        self.gateway.heal(self.plan.happenings.len());
         self.changes_done = self.plan.timeline.len();
         for device in (0..self.plan.devices()).map(DeviceId) {
-            for change in [Change::Wake, Change::ComeOnline] {
+            let leave = Condition::ALL.map(Change::Leave);
+            let rules = (0..32).map(Change::EndRule);
+            for change in leave.into_iter().chain([Change::SyncClock]).chain(rules) {
                 self.shard.change(self.now, device, change);
             }
         }
@@ -252,7 +266,12 @@ impl World {
     pub fn open_at_server(&self) -> usize {
         let devices = (0..self.plan.devices()).map(DeviceId);
         devices
-            .map(|device| self.server.open_commands(&self.env.crowd.udid(device)))
+            .flat_map(|device| {
+                let cohort = self.plan.cohort_of(device);
+                let users = self.env.traits(cohort).users;
+                (0..=users).map(move |user| Channel { device, user })
+            })
+            .map(|channel| self.server.open_commands(&self.enrollment_id(channel)))
             .sum()
     }
 
@@ -267,6 +286,12 @@ impl World {
     }
 
     // ---- within --------------------------------------------------------------------------
+
+    /// When something happens next; [`SimTime::NEVER`] for not at all.
+    pub(super) fn next_event(&mut self) -> SimTime {
+        let server = self.server.deadline().unwrap_or(SimTime::NEVER);
+        self.agenda.next().min(server).min(self.shard.deadline())
+    }
 
     /// Notes something observed now.
     pub(super) fn note(&mut self, kind: FactKind) {
@@ -283,6 +308,7 @@ impl World {
             Event::TimeZero => self.begin_life(),
             Event::OrderDue => self.take_up(),
             Event::ChangeDue => self.change(),
+            Event::HappeningDue => self.happening(),
             Event::Observed => self.drain(),
             Event::Look => self.look(),
             Event::DrainOver => self.step = Step::Over,
@@ -351,6 +377,7 @@ impl World {
         self.note(FactKind::TimeZero);
         self.shard.begin(self.now);
         self.plan_change();
+        self.plan_happening();
         match self.next_due() {
             Some(due) => self.agenda.add(due, Event::OrderDue),
             None if self.is_observer => {

@@ -1,10 +1,14 @@
 //! One device behind a scripted server, on virtual time: what it does, as transcripts.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod clock;
+mod conditions;
 mod enrollment;
+mod manners;
 mod not_now;
 mod random;
 mod reach;
 mod rig;
 mod session;
+mod users;
 mod verdict;

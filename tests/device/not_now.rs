@@ -1,6 +1,7 @@
 //! NotNow: when a device comes back by itself, and when it leaves that to the server.
 
 use insta::assert_snapshot;
+use mdmstorm::condition::Condition;
 use mdmstorm::device::contract::Change;
 
 use crate::rig::{Rig, Says, check, refuses};
@@ -17,6 +18,7 @@ fn after_a_last_not_now_it_polls_once_when_the_reason_is_over() {
     1.500s wakes: Push
     1.500s -> Idle
     1.600s <- #0 ProfileList
+    1.600s refuses #0: busy
     1.600s -> NotNow #0
     1.700s <- nothing
     1.700s closes
@@ -45,6 +47,7 @@ fn after_another_status_in_the_same_session_it_does_not_poll() {
     1.500s wakes: Push
     1.500s -> Idle
     1.600s <- #0 ProfileList
+    1.600s refuses #0: busy
     1.600s -> NotNow #0
     1.700s <- #1 SecurityInfo
     2.700s has executed #1
@@ -68,6 +71,7 @@ fn a_reason_that_ends_before_the_not_now_is_delivered_still_makes_it_poll() {
     1.500s wakes: Push
     1.500s -> Idle
     1.600s <- #0 ProfileList
+    1.600s refuses #0: busy
     1.600s -> NotNow #0
     1.600s would execute #0 again, polls
     1.700s <- nothing
@@ -93,6 +97,7 @@ fn a_reason_that_ends_while_the_not_now_waits_to_be_sent_again_makes_it_poll() {
     1.500s wakes: Push
     1.500s -> Idle
     1.600s <- #0 ProfileList
+    1.600s refuses #0: busy
     1.600s -> NotNow #0
     1.700s <- the connection was cut: reset by peer
     1.700s closes
@@ -117,9 +122,9 @@ fn a_reason_that_ends_off_the_network_makes_it_deliver_and_then_poll() {
         .serve([Says::Command(0, "ProfileList"), Says::Cut, Says::Empty])
         .push()
         .until(2)
-        .change(Change::GoOffline)
+        .change(Change::Enter(Condition::Offline))
         .until(100)
-        .change(Change::ComeOnline)
+        .change(Change::Leave(Condition::Offline))
         .until(300);
     assert_snapshot!(check(story), @r"
     0.000s push 0 accepted
@@ -127,13 +132,14 @@ fn a_reason_that_ends_off_the_network_makes_it_deliver_and_then_poll() {
     1.500s wakes: Push
     1.500s -> Idle
     1.600s <- #0 ProfileList
+    1.600s refuses #0: busy
     1.600s -> NotNow #0
     1.700s <- the connection was cut: reset by peer
     1.700s closes
     1.700s session over
     2.000s is offline
     61.600s would execute #0 again, polls
-    100.000s is online
+    100.000s is awake and online
     100.500s wakes: NotNowOver
     100.500s -> NotNow #0
     100.600s <- nothing
@@ -153,9 +159,9 @@ fn a_reason_that_ends_in_its_sleep_makes_it_poll_after_waking() {
         .serve([Says::Command(0, "ProfileList"), Says::Empty])
         .push()
         .until(10)
-        .change(Change::Sleep)
+        .change(Change::Enter(Condition::Asleep))
         .until(100)
-        .change(Change::Wake)
+        .change(Change::Leave(Condition::Asleep))
         .until(200);
     assert_snapshot!(check(story), @r"
     0.000s push 0 accepted
@@ -163,13 +169,14 @@ fn a_reason_that_ends_in_its_sleep_makes_it_poll_after_waking() {
     1.500s wakes: Push
     1.500s -> Idle
     1.600s <- #0 ProfileList
+    1.600s refuses #0: busy
     1.600s -> NotNow #0
     1.700s <- nothing
     1.700s closes
     1.700s session over
     10.000s is asleep
     31.600s would execute #0 again, polls
-    100.000s is online
+    100.000s is awake and online
     100.500s wakes: NotNowOver
     100.500s -> Idle
     100.600s <- nothing
@@ -197,8 +204,10 @@ fn a_refused_command_is_refused_again_while_the_reason_holds() {
     1.500s wakes: Push
     1.500s -> Idle
     1.600s <- #0 ProfileList
+    1.600s refuses #0: busy
     1.600s -> NotNow #0
     1.700s <- #0 ProfileList
+    1.700s refuses #0: busy
     1.700s -> NotNow #0
     1.800s <- nothing
     1.800s closes
@@ -208,6 +217,7 @@ fn a_refused_command_is_refused_again_while_the_reason_holds() {
     21.500s wakes: Push
     21.500s -> Idle
     21.600s <- #0 ProfileList
+    21.600s refuses #0: busy
     21.600s -> NotNow #0
     21.700s <- nothing
     21.700s closes
@@ -224,11 +234,11 @@ fn a_refused_command_is_refused_again_while_the_reason_holds() {
 #[test]
 fn what_apple_lets_no_device_refuse_is_executed() {
     let mut always = refuses("", 30);
-    always.not_now[0].requests.clear();
+    always.not_now[0].scope.requests.clear();
     let story = Rig::enrolled_as(always)
         .serve([
             Says::Command(0, "ProfileList"),
-            Says::Command(1, "InstallProfile"),
+            Says::Command(1, "SecurityInfo"),
         ])
         .push()
         .until(10);
@@ -240,7 +250,8 @@ fn what_apple_lets_no_device_refuse_is_executed() {
     1.600s <- #0 ProfileList
     2.600s has executed #0
     2.600s -> Acknowledged #0
-    2.700s <- #1 InstallProfile
+    2.700s <- #1 SecurityInfo
+    2.700s refuses #1: busy
     2.700s -> NotNow #1
     2.800s <- nothing
     2.800s closes

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::apns::slot::Keep;
+use mdmstorm::condition::Condition;
 use mdmstorm::device::contract::{Answer, Change, Output, Push, Reply};
-use mdmstorm::device::traits::{Alternation, Traits};
+use mdmstorm::device::traits::{Rhythm, Traits};
 use mdmstorm::fact::{Broken, Stamps};
 use mdmstorm::ids::{Channel, CohortId, DeviceId, RequestId};
 use mdmstorm::seed::Dist;
@@ -64,10 +65,10 @@ fn any_answer() -> impl Strategy<Value = Result<Answer, Broken>> {
 
 fn any_event() -> impl Strategy<Value = Event> {
     let change = prop_oneof![
-        Just(Change::Sleep),
-        Just(Change::Wake),
-        Just(Change::GoOffline),
-        Just(Change::ComeOnline),
+        Just(Change::Enter(Condition::Asleep)),
+        Just(Change::Leave(Condition::Asleep)),
+        Just(Change::Enter(Condition::Offline)),
+        Just(Change::Leave(Condition::Offline)),
     ];
     prop_oneof![
         6 => (0..20_000_u64).prop_map(|millis| Event::Pass(Duration::from_millis(millis))),
@@ -91,20 +92,14 @@ struct World {
 impl World {
     /// One device that enrols, one that refuses half of its commands, one that alternates as well.
     fn new(seed: u64) -> Self {
-        let alternation = Alternation {
-            inside: Dist::Exponential {
-                mean: Duration::from_secs(20),
-            },
-            outside: Dist::Exponential {
-                mean: Duration::from_secs(20),
-            },
-            begins_inside: 0.5,
+        let often = || Dist::Exponential {
+            mean: Duration::from_secs(20),
         };
+        let often = |condition| Rhythm::by_turns(condition, often(), often(), 0.5);
         let mut choosy = refuses("ProfileList", 5);
-        choosy.not_now[0].probability = 0.5;
+        choosy.not_now[0].scope.probability = 0.5;
         let restless = Traits {
-            sleep: Some(alternation.clone()),
-            offline: Some(alternation),
+            rhythms: vec![often(Condition::Asleep), often(Condition::Offline)],
             ..choosy.clone()
         };
         let mut env = environment(seed, traits());
@@ -200,7 +195,10 @@ impl World {
     fn heal(&mut self) {
         for _ in 0..60 {
             for device in 0..DEVICES {
-                for change in [Change::ComeOnline, Change::Wake] {
+                for change in [
+                    Change::Leave(Condition::Offline),
+                    Change::Leave(Condition::Asleep),
+                ] {
                     self.happen(Event::Change { device, change });
                 }
                 self.happen(Event::Answer {

@@ -1,15 +1,15 @@
 //! A shard of one device, a server that answers from a script, and a transcript of it all.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::apns::slot::Keep;
-use mdmstorm::device::contract::{Answer, Change, Output, Push, Reply, Request};
+use mdmstorm::device::contract::{Answer, Change, Fate, Output, Push, Reply, Request, Urgency};
 use mdmstorm::device::environment::Environment;
-use mdmstorm::device::traits::{BackOff, NotNowRule, Platform, ReplyTimes, Traits};
-use mdmstorm::fact::{Broken, FactKind, Got, Reach, ResultStatus, Said, Stamps};
+use mdmstorm::device::traits::{BackOff, NotNowRule, Platform, ReplyTimes, RuleScope, Traits};
+use mdmstorm::fact::{Broken, FactKind, Got, ResultStatus, Said, Stamps};
 use mdmstorm::ids::{
     Channel, CohortId, CommandUuid, Crowd, CrowdId, DeviceId, OrderBook, OrderIndex, PushId,
     RequestId, RunId,
@@ -37,6 +37,8 @@ pub(crate) enum Says {
     Body(String),
     /// Another status.
     Status(u16),
+    /// 403 with Apple's code for a device the server does not manage.
+    Unrecognized,
     /// The connection ends instead.
     Cut,
 }
@@ -46,8 +48,8 @@ pub(crate) struct Rig {
     book: OrderBook,
     now: SimTime,
     script: VecDeque<Says>,
-    /// The request on its way, and when its answer is there.
-    in_flight: Option<(SimTime, Request, Says)>,
+    /// The requests on their way, one per channel, and when their answers are there.
+    in_flight: BTreeMap<Channel, (SimTime, Request, Says)>,
     pushes: u64,
     log: String,
 }
@@ -63,36 +65,32 @@ pub(crate) fn crowd() -> Crowd {
 pub(crate) fn traits() -> Traits {
     let constant = |millis| Dist::Constant(Duration::from_millis(millis));
     Traits {
-        cohort: "carts".into(),
-        platform: Platform::Ipad,
-        product: "iPad14,1".into(),
-        model_name: "iPad mini (6th generation)".into(),
-        os_version: "18.1".into(),
-        build: "22B83".into(),
-        supervised: true,
         push_latency: constant(1_000),
         stored_push_delay: constant(2_000),
         wake_delay: constant(500),
+        poll_delay: constant(500),
         reply: ReplyTimes {
             usual: constant(1_000),
             by_request: [].into(),
         },
-        sleep: None,
-        offline: None,
-        not_now: Vec::new(),
         back_off: BackOff {
             initial: Duration::from_secs(10),
             max: Duration::from_secs(60),
         },
+        ..Traits::prompt("carts", Platform::Ipad)
     }
 }
 
 /// Traits that always refuse `request` for `secs` seconds.
 pub(crate) fn refuses(request: &str, secs: u64) -> Traits {
     let rule = NotNowRule {
-        requests: vec![request.into()],
-        probability: 1.0,
-        lasts: Dist::Constant(Duration::from_secs(secs)),
+        scope: RuleScope {
+            number: 0,
+            name: "busy".into(),
+            requests: vec![request.into()],
+            probability: 1.0,
+        },
+        lasts: Some(Dist::Constant(Duration::from_secs(secs))),
     };
     Traits {
         not_now: vec![rule],
@@ -109,6 +107,7 @@ pub(crate) fn environment(seed: u64, traits: Traits) -> Environment {
         epoch: RunEpoch::default(),
         orders: OrderBook::new(RUN, ORDERS),
         cohorts: vec![Arc::new(traits)],
+        starts: Duration::ZERO,
         enroll_until: SimTime::from_secs(120),
     }
 }
@@ -122,6 +121,14 @@ pub(crate) fn uuid(order: u32) -> CommandUuid {
 pub(crate) fn command(order: u32, request_type: &str) -> Vec<u8> {
     let mut dictionary = plist::Dictionary::new();
     dictionary.insert("RequestType".into(), request_type.into());
+    match request_type {
+        "DeviceInformation" => {
+            let queries = vec!["DeviceName".into()];
+            dictionary.insert("Queries".into(), plist::Value::Array(queries));
+        }
+        "RemoveProfile" => drop(dictionary.insert("Identifier".into(), "wifi".into())),
+        _ => {}
+    }
     encode_command(&uuid(order).0, &dictionary)
 }
 
@@ -133,6 +140,7 @@ pub(crate) fn push(device: DeviceId, id: u64, now: SimTime) -> Push {
         channel,
         topic: TOPIC.into(),
         magic: Some(crowd().magic(channel, 0).into()),
+        urgency: Urgency::Immediate,
         arrived: now,
         due: now,
     }
@@ -147,6 +155,19 @@ pub(crate) fn check(rig: Rig) -> String {
         rig.log
     );
     rig.log
+}
+
+/// Whose line it is, where it is not the device's own.
+fn of(channel: Channel) -> String {
+    match channel.user {
+        0 => String::new(),
+        user => format!("user {user} "),
+    }
+}
+
+fn channel_of(fact: &FactKind) -> Option<Channel> {
+    let json = serde_json::to_value(fact).unwrap();
+    serde_json::from_value(json.get("channel")?.clone()).ok()
 }
 
 impl Rig {
@@ -174,7 +195,7 @@ impl Rig {
             book: OrderBook::new(RUN, ORDERS),
             now: SimTime::ZERO,
             script: VecDeque::new(),
-            in_flight: None,
+            in_flight: BTreeMap::new(),
             pushes: 0,
             log: String::new(),
         }
@@ -218,6 +239,25 @@ impl Rig {
         self
     }
 
+    /// A push to the channel of one of its users.
+    pub(crate) fn push_to_user(self, user: u8) -> Self {
+        let push = push(DeviceId(0), self.pushes, self.now);
+        let device = DeviceId(0);
+        let channel = Channel { device, user };
+        self.push_of(Push {
+            channel,
+            magic: Some(crowd().magic(channel, 0).into()),
+            ..push
+        })
+    }
+
+    /// A push that may wait for a device that saves power.
+    pub(crate) fn push_that_may_wait(self) -> Self {
+        let push = push(DeviceId(0), self.pushes, self.now);
+        let urgency = Urgency::MayWait;
+        self.push_of(Push { urgency, ..push })
+    }
+
     /// The timeline changes what the device is in.
     pub(crate) fn change(mut self, change: Change) -> Self {
         self.shard.change(self.now, DeviceId(0), change);
@@ -251,18 +291,19 @@ impl Rig {
     pub(crate) fn until(mut self, secs: u64) -> Self {
         let end = SimTime::from_secs(secs);
         for _ in 0..STEPS_MAX {
-            let answered = self
-                .in_flight
-                .as_ref()
-                .map_or(SimTime::NEVER, |(at, ..)| *at);
+            let first = self.in_flight.iter().min_by_key(|(_, (at, ..))| *at);
+            let first = first.map(|(channel, (at, ..))| (*at, *channel));
+            let answered = first.map_or(SimTime::NEVER, |(at, _)| at);
             let next = self.shard.deadline().min(answered);
             if next > end {
                 self.now = end;
                 return self;
             }
             self.now = self.now.max(next);
-            if answered <= self.now {
-                self.answer();
+            if let Some((at, channel)) = first
+                && at <= self.now
+            {
+                self.answer(channel);
             } else {
                 self.shard.tick(self.now, 1);
             }
@@ -271,8 +312,8 @@ impl Rig {
         panic!("the device spins:\n{}", self.log);
     }
 
-    fn answer(&mut self) {
-        let (_, request, says) = self.in_flight.take().unwrap();
+    fn answer(&mut self, channel: Channel) {
+        let (_, request, says) = self.in_flight.remove(&channel).unwrap();
         let answer = match says {
             Says::Empty => Ok(Answer {
                 status: 200,
@@ -289,6 +330,10 @@ impl Rig {
             Says::Status(status) => Ok(Answer {
                 status,
                 body: b"no".to_vec(),
+            }),
+            Says::Unrecognized => Ok(Answer {
+                status: 403,
+                body: br#"{"code":"com.apple.unrecognized.device"}"#.to_vec(),
             }),
             Says::Cut => Err(Broken::Cut("reset by peer".into())),
         };
@@ -313,25 +358,36 @@ impl Rig {
         for output in outputs {
             match output {
                 Output::Send(request) => {
-                    self.say(&format!("-> {}", self.request(&request)));
-                    assert!(
-                        self.in_flight.is_none(),
-                        "two requests in flight:\n{}",
-                        self.log
-                    );
-                    let says = self.script.pop_front().unwrap_or(Says::Empty);
-                    self.in_flight = Some((self.now + ROUND_TRIP, request, says));
+                    self.say(&format!(
+                        "{}-> {}",
+                        of(request.channel),
+                        self.request(&request)
+                    ));
+                    let says = match request.trip.fate {
+                        Fate::Arrives => self.script.pop_front().unwrap_or(Says::Empty),
+                        Fate::Lost | Fate::CutBefore | Fate::CutAfter | Fate::RefusesTls(_) => {
+                            Says::Cut
+                        }
+                    };
+                    let at = self.now + ROUND_TRIP;
+                    let before = self.in_flight.insert(request.channel, (at, request, says));
+                    assert!(before.is_none(), "two requests in flight:\n{}", self.log);
                 }
-                Output::Close(_) => {
-                    self.say("closes");
+                Output::Close(channel) => {
+                    self.say(&format!("{}closes", of(channel)));
                     // As a courier: what was under way is lost at once.
-                    if let Some((at, _, says)) = &mut self.in_flight {
+                    if let Some((at, _, says)) = self.in_flight.get_mut(&channel) {
                         (*at, *says) = (self.now, Says::Cut);
                     }
                 }
+                Output::Token(channel, Some(epoch)) => {
+                    self.say(&format!("{}has token {epoch}", of(channel)));
+                }
+                Output::Token(channel, None) => self.say(&format!("{}has no token", of(channel))),
                 Output::Note(fact) => {
+                    let user = channel_of(&fact).map(of).unwrap_or_default();
                     let line = self.fact(&fact);
-                    self.say(&line);
+                    self.say(&format!("{user}{line}"));
                 }
             }
         }
@@ -349,7 +405,9 @@ impl Rig {
             Said::Idle => "Idle".into(),
             Said::Result { uuid, status } => self.result(uuid.as_ref(), *status),
         };
-        let report = StatusReport::decode(&request.body).unwrap();
+        let Ok(report) = StatusReport::decode(&request.body) else {
+            return said + " garbled";
+        };
         let codes = report
             .error_chain
             .iter()
@@ -374,11 +432,12 @@ impl Rig {
         match fact {
             FactKind::Enrolled { since, .. } => format!("enrolled, begun at {since}"),
             FactKind::EnrollmentFailed { reason, .. } => format!("gives up enrolling: {reason}"),
-            FactKind::Condition { now, .. } => match now {
-                Reach::Online => "is online".into(),
-                Reach::Asleep => "is asleep".into(),
-                Reach::Offline => "is offline".into(),
-            },
+            FactKind::Condition { now, .. } => format!("is {now}"),
+            FactKind::Clock { ahead_ms, .. } => format!("has a clock {ahead_ms} ms ahead"),
+            FactKind::Unenrolled { why, .. } => format!("is not managed any more: {why}"),
+            FactKind::Refused { uuid, why, .. } => {
+                format!("refuses {}: {why}", self.order(uuid))
+            }
             FactKind::PushStored { push, .. } => format!("push {} stored", push.0),
             FactKind::PushCoalesced { push, into, .. } => {
                 format!("push {} gives way to {}", push.0, into.0)
@@ -407,6 +466,9 @@ impl Rig {
             FactKind::SessionEnded { .. } => "session over".into(),
             FactKind::Violation { what, .. } => format!("violation: {what}"),
             FactKind::TimeZero
+            | FactKind::Cancelled { .. }
+            | FactKind::PushLost { .. }
+            | FactKind::ProviderRefused { .. }
             | FactKind::Ordered { .. }
             | FactKind::Offered { .. }
             | FactKind::Accepted { .. }

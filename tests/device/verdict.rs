@@ -27,11 +27,11 @@ struct Offers {
 impl Offers {
     fn new(seed: u64, device: u32) -> Self {
         let mut traits = refuses("ProfileList", 10);
-        traits.not_now[0].probability = 0.5;
+        traits.not_now[0].scope.probability = 0.5;
         let id = DeviceId(device);
         Self {
+            device: Device::enrolled(id, CohortId(0), &traits),
             env: environment(seed, traits),
-            device: Device::enrolled(id, CohortId(0)),
             id,
             now: SimTime::ZERO,
             pushes: 0,
@@ -75,7 +75,7 @@ impl Offers {
                     stamps: Stamps::default(),
                     answer: Ok(answer),
                 };
-                let input = Input::Reply(request.id, reply);
+                let input = Input::Reply(request.channel, request.id, reply);
                 self.device.handle(&self.env, self.now, input, &mut out);
             }
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use mdmstorm::apns::admission::{Admission, Incoming, Storage};
 use mdmstorm::device::contract::{Answer, Output, Push, Reply, Request};
 use mdmstorm::device::environment::Environment;
-use mdmstorm::device::traits::{Alternation, BackOff, NotNowRule, Platform, ReplyTimes, Traits};
 use mdmstorm::fact::{Broken, Fact, FactKind, Got, ResultStatus, Said, ServerPush, Stamps};
 use mdmstorm::ids::{
     Channel, CohortId, CommandUuid, Crowd, CrowdId, DeviceId, OrderBook, OrderIndex, PushId,
@@ -21,9 +20,11 @@ use mdmstorm::record::setup::{CohortInfo, OrderInfo, Orderer, Setup, StageInfo};
 use mdmstorm::reference_server::{
     Identity, PushOrder, PushResult, Server, Settings, Ticket, WithPush,
 };
-use mdmstorm::seed::{Dist, Purpose, Seed};
+use mdmstorm::seed::{Purpose, Seed};
 use mdmstorm::shard::{Shard, Share};
 use mdmstorm::time::{RunEpoch, SimTime};
+
+use crate::weather::{Weather, traits};
 
 pub(crate) const DEVICES: u32 = 8;
 pub(crate) const ORDERS: u32 = 60;
@@ -44,28 +45,6 @@ pub(crate) const TIME_ZERO: SimTime = SimTime::from_secs(900);
 pub(crate) const ORDERING_MILLIS: u64 = 600_000;
 /// Time enough for every push, back-off, sleep and NotNow to come to its end.
 pub(crate) const END: SimTime = SimTime::from_secs(900 + 600 + 24 * 3600);
-
-/// What makes the life of a crowd hard.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Weather {
-    /// How likely a request, and how likely an answer, is lost.
-    loss: f64,
-    /// How likely ProfileList is refused.
-    not_now: f64,
-    /// Whether devices sleep and leave the network.
-    absences: bool,
-}
-
-pub(crate) const CALM: Weather = Weather {
-    loss: 0.0,
-    not_now: 0.0,
-    absences: false,
-};
-pub(crate) const STORM: Weather = Weather {
-    loss: 0.1,
-    not_now: 0.5,
-    absences: true,
-};
 
 /// Something under way.
 enum Event {
@@ -109,50 +88,6 @@ fn crowd() -> Crowd {
     Crowd {
         id: CrowdId([1; 4]),
         key: [2; 32],
-    }
-}
-
-fn traits(weather: Weather) -> Traits {
-    let log_normal = |median, p95| Dist::LogNormal {
-        median: Duration::from_millis(median),
-        p95: Duration::from_millis(p95),
-    };
-    let absence = |inside, outside, begins_inside| Alternation {
-        inside: Dist::Exponential {
-            mean: Duration::from_secs(inside),
-        },
-        outside: Dist::Exponential {
-            mean: Duration::from_secs(outside),
-        },
-        begins_inside,
-    };
-    let rule = NotNowRule {
-        requests: vec!["ProfileList".into()],
-        probability: weather.not_now,
-        lasts: log_normal(60_000, 600_000),
-    };
-    Traits {
-        cohort: "carts".into(),
-        platform: Platform::Ipad,
-        product: "iPad14,1".into(),
-        model_name: "iPad mini (6th generation)".into(),
-        os_version: "18.1".into(),
-        build: "22B83".into(),
-        supervised: true,
-        push_latency: log_normal(300, 2_000),
-        stored_push_delay: log_normal(1_000, 5_000),
-        wake_delay: log_normal(500, 2_000),
-        reply: ReplyTimes {
-            usual: log_normal(400, 3_000),
-            by_request: BTreeMap::new(),
-        },
-        sleep: weather.absences.then(|| absence(300, 120, 0.5)),
-        offline: weather.absences.then(|| absence(60, 600, 0.1)),
-        not_now: vec![rule],
-        back_off: BackOff {
-            initial: Duration::from_secs(10),
-            max: Duration::from_secs(300),
-        },
     }
 }
 
@@ -208,6 +143,7 @@ impl World {
             epoch: RunEpoch::default(),
             orders: OrderBook::new(RUN, ORDERS),
             cohorts: vec![Arc::new(traits(weather))],
+            starts: Duration::ZERO,
             enroll_until: TIME_ZERO,
         };
         let mut shard = Shard::new(Arc::new(env), Share { index: 0, of: 1 });
@@ -421,6 +357,7 @@ impl World {
             channel: admitted.channel,
             topic: admitted.topic,
             magic: admitted.magic,
+            urgency: admitted.urgency,
             arrived: self.now,
             due: self.now,
         };
@@ -447,6 +384,7 @@ impl World {
                         self.soon(Event::Asked(request));
                     }
                 }
+                Output::Token(..) => {}
                 Output::Close(channel) => {
                     // As a courier: what was under way is lost at once.
                     if let Some(&(id, asked)) = self.in_flight.get(&channel) {

@@ -144,6 +144,8 @@ impl Rig {
             token: self.token.clone(),
             magic: "MAGIC".to_owned(),
             unlock_token: None,
+            user: None,
+            awaiting_configuration: false,
         });
         for message in [authenticate, token_update] {
             let (status, body) = self.device("/mdm", CHECK_IN, message.encode()).await;
@@ -319,6 +321,7 @@ pub(crate) fn result(udid: &str, uuid: &str, status: &str) -> Vec<u8> {
     };
     let report = StatusReport {
         udid: Cow::Borrowed(udid),
+        user: None,
         status,
         uuid: Some(CommandUuid(uuid.into())),
         error_chain: Vec::new(),

@@ -5,8 +5,9 @@ mod nanomdm;
 
 pub(super) use self::client::AdminClient;
 use self::client::AdminError;
-pub(super) use self::nanomdm::Nanomdm;
+pub(super) use self::nanomdm::{Nanomdm, Product};
 use crate::fact::{Broken, ServerPush};
+use crate::ids::CommandUuid;
 use crate::time::SimTime;
 
 /// The products whose admin API is spoken.
@@ -34,16 +35,33 @@ impl Adapter {
     /// written; once more if a stale connection makes it go out again.
     pub(super) async fn enqueue(
         &self,
-        udid: &str,
+        id: &str,
         command: &[u8],
         offered: &dyn Fn(SimTime),
     ) -> Enqueued {
         match self {
-            Self::Nanomdm(nanomdm) => nanomdm.enqueue(udid, command, offered).await,
+            Self::Nanomdm(nanomdm) => nanomdm.enqueue(id, command, offered).await,
             Self::Observe => Enqueued::Rejected {
                 status: 0,
                 reason: "an observed target has no admin API".into(),
             },
+        }
+    }
+
+    /// Asks for a push without a command to each of `ids`; what becomes of them shows at the
+    /// gateway.
+    pub(super) async fn push(&self, ids: &[String]) -> Result<(), AdminError> {
+        match self {
+            Self::Nanomdm(nanomdm) => nanomdm.push(ids).await,
+            Self::Observe => Ok(()),
+        }
+    }
+
+    /// Takes a queued command back where the product can do that.
+    pub(super) async fn cancel(&self, id: &str, uuid: &CommandUuid) -> Result<(), AdminError> {
+        match self {
+            Self::Nanomdm(nanomdm) => nanomdm.cancel(id, uuid).await,
+            Self::Observe => Ok(()),
         }
     }
 

@@ -11,12 +11,23 @@ use super::Enqueued;
 use super::client::{AdminClient, AdminError};
 use crate::device::contract::Answer;
 use crate::fact::{Broken, ServerPush};
+use crate::ids::CommandUuid;
 use crate::time::SimTime;
 
 /// Speaks to one NanoMDM.
 #[derive(Debug)]
 pub(crate) struct Nanomdm {
     client: AdminClient,
+    product: Product,
+}
+
+/// Who is at the other end of this API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Product {
+    /// NanoMDM or NanoHUB.
+    Nanomdm,
+    /// The bundled reference server, which can also take a command back.
+    Reference,
 }
 
 /// The answer to enqueue and push.
@@ -38,20 +49,45 @@ struct Status {
 }
 
 impl Nanomdm {
-    pub(crate) const fn new(client: AdminClient) -> Self {
-        Self { client }
+    pub(crate) const fn new(client: AdminClient, product: Product) -> Self {
+        Self { client, product }
     }
 
     pub(super) async fn enqueue(
         &self,
-        udid: &str,
+        id: &str,
         command: &[u8],
         offered: &dyn Fn(SimTime),
     ) -> Enqueued {
-        let path = format!("/v1/enqueue/{udid}");
+        let path = format!("/v1/enqueue/{id}");
         match self.client.call("PUT", &path, command, offered).await {
-            Ok(answer) => understand(udid, &answer),
+            Ok(answer) => understand(id, &answer),
             Err(broken) => Enqueued::Unknown(broken),
+        }
+    }
+
+    pub(super) async fn push(&self, ids: &[String]) -> Result<(), AdminError> {
+        let what = "asking for pushes without a command";
+        let path = format!("/v1/push/{}", ids.join(","));
+        let answer = self.ask(what, "PUT", &path, b"").await?;
+        // Like an enqueue: 207 and 500 are of pushes that failed, which the JSON tells.
+        match serde_json::from_slice::<ApiResult>(&answer.body) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.unexpected(what, &path, &answer, "JSON with a status for each id")),
+        }
+    }
+
+    pub(super) async fn cancel(&self, id: &str, uuid: &CommandUuid) -> Result<(), AdminError> {
+        if self.product == Product::Nanomdm {
+            return Ok(());
+        }
+        let what = "taking a command back";
+        let path = format!("/v1/queue/{id}/{uuid}");
+        let answer = self.ask(what, "DELETE", &path, b"").await?;
+        match answer.status {
+            // 404: it has settled meanwhile.
+            200 | 404 => Ok(()),
+            _ => Err(self.unexpected(what, &path, &answer, "200 or 404")),
         }
     }
 
@@ -121,7 +157,7 @@ impl Nanomdm {
 }
 
 /// What an enqueue's answer means for the one enrolment it was about.
-fn understand(udid: &str, answer: &Answer) -> Enqueued {
+fn understand(id: &str, answer: &Answer) -> Enqueued {
     let status = answer.status;
     let reject = |reason: String| Enqueued::Rejected { status, reason };
     let result: ApiResult = match serde_json::from_slice(&answer.body) {
@@ -137,7 +173,7 @@ fn understand(udid: &str, answer: &Answer) -> Enqueued {
     if let Some(error) = result.command_error {
         return reject(error);
     }
-    let of_device = result.status.get(udid);
+    let of_device = result.status.get(id);
     if let Some(error) = of_device.and_then(|device| device.command_error.clone()) {
         return reject(error);
     }

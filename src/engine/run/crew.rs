@@ -22,10 +22,12 @@ use crate::engine::operator::{Halt, Operator, Standing};
 use crate::engine::ports::Ports;
 use crate::engine::provider_tls::gateway_tls;
 use crate::engine::recorder::{Open, Question, Recorder, SETTLED_MAX, State};
+use crate::engine::redirect::PublicTargets;
 use crate::engine::scribe::{BATCHES_MAX, Batch, Scribe};
 use crate::engine::serve::Embedded;
+use crate::engine::tokens::{CHANGES_MAX, TokenChange};
 use crate::engine::worker::{ToWorker, Worker, WorkerPlan};
-use crate::ids::{CohortId, Crowd, DeviceId, OrderBook, RunId};
+use crate::ids::{CohortId, Crowd, DeviceId, OrderBook, OrderIndex, RunId};
 use crate::plan::Plan;
 use crate::record::Ledger;
 use crate::record::account::Account;
@@ -65,14 +67,15 @@ impl Crew {
         let count = settings.workers.unwrap_or(one_less).max(1);
         let book = OrderBook::new(prepared.run, plan.orders.len() as u32);
         let is_observer = matches!(scenario.target, Target::Observe(_));
-        let ledger = Ledger::new(Setup::of_plan(&plan, book.clone(), is_observer));
+        let mut ledger = Ledger::new(Setup::of_plan(&plan, book.clone(), is_observer));
+        let looks = scenario.looks().map(|at| plan.real(at));
+        ledger.take_snapshots_after(looks.collect());
         let (to_recorder, batches) = mpsc::channel(BATCHES_MAX);
-        let serial = plan.commands.iter().any(|command| command.serial);
-        let (settled, settlements) = mpsc::channel(SETTLED_MAX);
-        let settled = serial.then_some(settled);
+        let (settled, settlements) = settlements(&plan);
         let producers = count + OTHER_PRODUCERS;
         let recorder = Recorder::start(clock, ledger, bundle, producers, batches, settled);
         let sockets = Gauge::default();
+        let (to_gateway, tokens) = mpsc::channel(CHANGES_MAX);
         let hiring = Hiring {
             prepared: &prepared,
             plan: &plan,
@@ -80,20 +83,20 @@ impl Crew {
             start: clock.now(),
             rate: scenario.enrollment.rate,
             handshakes: settings.handshakes_in_flight,
+            public: PublicTargets::of_settings(settings),
             enrolling: Arc::new(Semaphore::new(scenario.enrollment.in_flight)),
             permits: Arc::new(Semaphore::new(
                 prepared.limits.sockets(scenario.operator.in_flight) as usize,
             )),
             sockets: sockets.clone(),
+            tokens: to_gateway,
         };
         let workers = hiring.workers(count, &to_recorder)?;
         let (halt, halted) = watch::channel(Halt::No);
         let gateway_scribe = Scribe::new(clock, count, to_recorder.clone());
         let operator_scribe = Scribe::new(clock, count + 1, to_recorder);
-        let mailboxes: Vec<_> = workers
-            .iter()
-            .map(|worker| worker.mailbox.clone())
-            .collect();
+        let mailboxes = workers.iter().map(|worker| worker.mailbox.clone());
+        let mailboxes: Vec<_> = mailboxes.collect();
         let admission = admission(&prepared, scenario, &plan);
         let operator = OperatorPlan {
             clock,
@@ -112,6 +115,7 @@ impl Crew {
             ports: Box::new(move || Ports::new(mailboxes, gateway_scribe)),
             operator: Some(Box::new(move || operator.hire())),
             settled: settlements,
+            tokens,
             halt: halted,
         });
         let (embedded, timeout) = (prepared.target.embedded, prepared.target.timeout);
@@ -260,6 +264,14 @@ impl Crew {
     }
 }
 
+/// The way of settled orders to the operator, if it has to know of them.
+fn settlements(plan: &Plan) -> (Option<mpsc::Sender<OrderIndex>>, mpsc::Receiver<OrderIndex>) {
+    let serial = plan.commands.iter().any(|command| command.serial);
+    let asks = serial || !plan.reissues.is_empty();
+    let (settled, settlements) = mpsc::channel(SETTLED_MAX);
+    (asks.then_some(settled), settlements)
+}
+
 /// Waits for a thread; its panic is ours.
 fn join<T>(thread: std::thread::JoinHandle<T>) -> T {
     thread
@@ -281,6 +293,7 @@ fn environment(
         topic: prepared.topic.as_str().into(),
         time_scale: plan.time_scale,
         epoch: clock.epoch(),
+        starts: plan.starts,
         orders,
         cohorts: plan
             .cohorts
@@ -355,9 +368,11 @@ struct Hiring<'a> {
     /// Enrolments that begin per second.
     rate: f64,
     handshakes: usize,
+    public: PublicTargets,
     enrolling: Arc<Semaphore>,
     permits: Arc<Semaphore>,
     sockets: Gauge,
+    tokens: mpsc::Sender<TokenChange>,
 }
 
 impl Hiring<'_> {
@@ -393,10 +408,12 @@ impl Hiring<'_> {
             tls: target.tls.clone(),
             identities: Arc::clone(&self.prepared.identities),
             timeout: target.timeout,
+            public: self.public,
             sockets: Arc::clone(&self.permits),
             handshakes: self.handshakes,
             enrolling: Arc::clone(&self.enrolling),
             open_sockets: self.sockets.clone(),
+            tokens: self.tokens.clone(),
         }
     }
 

@@ -226,6 +226,7 @@ pub async fn execute(
         asked,
         tell,
         tick,
+        stages_end: SimTime::ZERO,
     };
     let enrollment_failed = conductor.enroll(scenario, plan.devices()).await;
     let mut target_silent = false;
@@ -268,6 +269,8 @@ struct Conductor<T> {
     asked: watch::Receiver<Halt>,
     tell: T,
     tick: tokio::time::Interval,
+    /// When the stages are over; the drain counts from there.
+    stages_end: SimTime,
 }
 
 impl<T: FnMut(Snapshot)> Conductor<T> {
@@ -304,10 +307,8 @@ impl<T: FnMut(Snapshot)> Conductor<T> {
     async fn order(&mut self, plan: &Plan) -> bool {
         let zero = self.clock.now() + BREATH;
         self.crew.begin(zero).await;
-        let observed_until = self
-            .crew
-            .is_observer()
-            .then(|| zero + plan.real(plan.length()));
+        self.stages_end = zero + plan.real(plan.length());
+        let observed_until = self.crew.is_observer().then_some(self.stages_end);
         loop {
             if self.crew.is_target_silent(self.clock.now(), SILENCE_MAX) {
                 return true;
@@ -325,7 +326,13 @@ impl<T: FnMut(Snapshot)> Conductor<T> {
 
     /// Waits for open orders. Whether the target is silent at the end.
     async fn drain(&mut self, longest: Duration) -> bool {
-        let end = self.clock.now() + longest;
+        // What the timeline does before the stages are over still counts, unless nobody wants to wait.
+        let from = if self.is_halted() {
+            self.clock.now()
+        } else {
+            self.clock.now().max(self.stages_end)
+        };
+        let end = from + longest;
         let mut patience = drain::Patience::default();
         loop {
             let hurried = *self.asked.borrow() == Halt::Everything;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::prepare::{random_bytes, read, unusable};
 use super::{RunError, Settings};
-use crate::engine::adapter::{Adapter, AdminClient, Nanomdm};
+use crate::engine::adapter::{Adapter, AdminClient, Nanomdm, Product};
 use crate::engine::authority::{Authority, Credential, LOCAL_NAMES};
 use crate::engine::clock::Clock;
 use crate::engine::connection::Connector;
@@ -56,6 +56,7 @@ pub(super) enum Admin {
         tls: Option<ClientTls>,
         timeout: Duration,
         key: String,
+        product: Product,
     },
     Observe,
 }
@@ -69,10 +70,11 @@ impl Admin {
                 tls,
                 timeout,
                 key,
+                product,
             } => {
                 let tls = tls.as_ref().map(|tls| tls.config_for(None));
                 let client = AdminClient::new(clock, base, tls, *timeout, "nanomdm", key)?;
-                Ok(Adapter::Nanomdm(Box::new(Nanomdm::new(client))))
+                Ok(Adapter::Nanomdm(Box::new(Nanomdm::new(client, *product))))
             }
         }
     }
@@ -160,6 +162,7 @@ fn find(
                     tls,
                     timeout,
                     key,
+                    product: Product::Nanomdm,
                 },
                 embedded: None,
                 described: format!("NanoMDM at {}", nanomdm.url),
@@ -207,6 +210,7 @@ async fn start_embedded(request: Request<'_>, devices: &Authority) -> Result<Rea
             tls,
             timeout,
             key,
+            product: Product::Reference,
         },
         embedded: Some(embedded),
         described: format!("embedded reference server at {url}"),
@@ -242,8 +246,9 @@ fn embedded_settings(request: Request<'_>, devices: &Authority) -> Result<ServeS
         },
         push_certificate: None,
         push_topic: None,
-        repush_after: rules.repush_after,
-        repush_every: rules.repush_every,
+        // The embedded server lives in the devices' time, as it does in a rehearsal.
+        repush_after: rules.repush_after.div_f64(request.scenario.time_scale),
+        repush_every: rules.repush_every.div_f64(request.scenario.time_scale),
     })
 }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::Shared;
 use super::peer::Peer;
+use crate::ids::CommandUuid;
 use crate::protocol::checkin::CHECKIN_CONTENT_TYPE;
 use crate::protocol::plist::MAX_BODY;
 use crate::reference_server::{Reply, Submission, WithPush};
@@ -111,6 +112,11 @@ async fn administrator(head: &Parts, body: &[u8], shared: &Shared) -> Response<F
         let submission = shared.call(|server, now| server.push(now, &ids));
         return submit(submission, shared).await;
     }
+    if let Some(command) = path.strip_prefix("/v1/queue/")
+        && head.method == Method::DELETE
+    {
+        return cancel(command, shared);
+    }
     match path {
         "/v1/pushcert" if is_put => put_push_certificate(body, shared),
         "/v1/pushcert" if is_get => {
@@ -139,6 +145,23 @@ async fn submit(submission: Submission, shared: &Shared) -> Response<Full<Bytes>
     }
     let status = StatusCode::from_u16(answer.status()).expect("the machine answers with HTTP");
     json_bytes(status, answer.json())
+}
+
+/// Takes a queued command back, `<id>/<CommandUUID>`. NanoMDM has nothing like it.
+fn cancel(command: &str, shared: &Shared) -> Response<Full<Bytes>> {
+    let Some((id, uuid)) = command.split_once('/') else {
+        return error(
+            StatusCode::NOT_FOUND,
+            "expected /v1/queue/<id>/<CommandUUID>",
+        );
+    };
+    let (id, uuid) = (percent_decoded(id), percent_decoded(uuid));
+    let uuid = CommandUuid(uuid.into());
+    if shared.call(|server, _| server.cancel(&id, &uuid)) {
+        json_answer(StatusCode::OK, &json!({ "cancelled": uuid.0.as_ref() }))
+    } else {
+        error(StatusCode::NOT_FOUND, "no such command is open for this id")
+    }
 }
 
 fn put_push_certificate(pem: &[u8], shared: &Shared) -> Response<Full<Bytes>> {

@@ -1,6 +1,8 @@
 //! The keys of a cohort.
 
 use super::key;
+use super::life::{AGENT, BACK_OFF, CLOCK, LINK, LOCK, MAC, POWER, SLEEP};
+use super::rules::{FAILURE, MISBEHAVIOUR, NOT_NOW};
 use crate::scenario::kind::Need::{Default, Optional, Required};
 use crate::scenario::kind::{Kind, Section};
 use crate::scenario::{hardware, preset};
@@ -70,22 +72,118 @@ pub(super) static COHORT: Section = Section {
             "How long commands take: `usual`, or by request type. Not scaled.",
         ),
         key(
-            "sleep",
-            Kind::TableOr(&SLEEP, "never"),
+            "poll-delay",
+            Kind::Dist,
             Optional,
-            "When devices sleep; pushes wait until they wake. \"never\" switches a preset's sleep off.",
+            "From the end of a reason for NotNow until the device polls by itself. Not scaled.",
+        ),
+        key(
+            "poll-on",
+            Kind::Words(&["boot", "network-return", "unlock"]),
+            Optional,
+            "When devices poll by themselves, beside NotNow.",
+        ),
+        key(
+            "passcode",
+            Kind::Flag,
+            Optional,
+            "Whether devices have a passcode; without one nothing is ever locked, and most reasons for NotNow fall away. Default: as the preset says.",
+        ),
+        key(
+            "users",
+            Kind::UpTo(4),
+            Optional,
+            "How many users of each Mac, or of each iPad as a Shared iPad, have a channel of their own. Default: as the preset says.",
+        ),
+        key(
+            "utc-offset",
+            Kind::Offset,
+            Optional,
+            "How far local time is ahead of that of `starts`; times of day count in local time.",
+        ),
+        key(
+            "sleep",
+            Kind::TableOr(&SLEEP, &["never", "always"]),
+            Optional,
+            "When devices sleep. \"never\" switches a preset's sleep off, \"always\" lasts until an event.",
+        ),
+        key(
+            "woken-by-push",
+            Kind::DistOr("never"),
+            Optional,
+            "What a push takes longer to reach a sleeping device; \"never\" when it waits until the device wakes. Not scaled.",
         ),
         key(
             "link",
-            Kind::TableOr(&LINK, "always"),
+            Kind::TableOr(&LINK, &["always"]),
             Optional,
-            "When devices are off the network. \"always\" keeps them on it whatever the preset says.",
+            "The network: when devices are off it, what it does to pushes and to requests. \"always\" keeps them on it whatever the preset says.",
+        ),
+        key(
+            "power",
+            Kind::Table(&POWER),
+            Optional,
+            "When devices are off, and what they run on.",
+        ),
+        key(
+            "lock",
+            Kind::TableOr(&LOCK, &["never", "always"]),
+            Optional,
+            "When screens are locked; it matters with a passcode. \"always\" lasts until an event.",
+        ),
+        key(
+            "mac",
+            Kind::Table(&MAC),
+            Optional,
+            "What only Macs have: Power Nap, a login window, keychains.",
+        ),
+        key(
+            "agent",
+            Kind::Table(&AGENT),
+            Optional,
+            "The management agent on the device.",
+        ),
+        key(
+            "clock",
+            Kind::Table(&CLOCK),
+            Optional,
+            "What devices believe the time is.",
+        ),
+        key(
+            "setup-assistant",
+            Kind::Share,
+            Optional,
+            "The share of devices that begin in Setup Assistant.",
+        ),
+        key(
+            "lost-mode",
+            Kind::Share,
+            Optional,
+            "The share of devices that begin in lost mode.",
+        ),
+        key(
+            "gone",
+            Kind::Share,
+            Optional,
+            "The share of devices that are gone for good, and still enrolled at the server.",
         ),
         key(
             "not-now",
             Kind::TableOrTables(&NOT_NOW),
             Optional,
-            "When devices answer NotNow: the first rule that matches a command throws the die.",
+            "When devices answer NotNow beside what their state asks: the first rule that matches a command throws the die.",
+        ),
+        key(
+            "failures",
+            Kind::TableOrTables(&FAILURE),
+            Optional,
+            "When commands fail: the first rule that matches throws the die.",
+        ),
+        key(
+            "misbehaves",
+            Kind::TableOrTables(&MISBEHAVIOUR),
+            Optional,
+            "When devices break the protocol: the first rule that matches throws the die.",
         ),
         key(
             "back-off",
@@ -93,80 +191,5 @@ pub(super) static COHORT: Section = Section {
             Optional,
             "How long devices wait after a failed request: full jitter over a growing ceiling.",
         ),
-    ],
-};
-
-static SLEEP: Section = Section {
-    is: "sleep",
-    keys: &[
-        key(
-            "asleep",
-            Kind::Dist,
-            Optional,
-            "How long a device sleeps; needed unless the preset sleeps.",
-        ),
-        key(
-            "awake",
-            Kind::Dist,
-            Optional,
-            "How long it is awake; needed unless the preset sleeps.",
-        ),
-        key(
-            "share-asleep",
-            Kind::Share,
-            Optional,
-            "The share of devices that begin asleep; default 0.2.",
-        ),
-    ],
-};
-
-static LINK: Section = Section {
-    is: "link",
-    keys: &[
-        key(
-            "offline",
-            Kind::Dist,
-            Optional,
-            "How long a device is off the network; needed unless the preset has it.",
-        ),
-        key(
-            "online",
-            Kind::Dist,
-            Optional,
-            "How long it is on it; needed unless the preset has it.",
-        ),
-        key(
-            "share-offline",
-            Kind::Share,
-            Optional,
-            "The share of devices that begin offline; default 0.2.",
-        ),
-    ],
-};
-
-static NOT_NOW: Section = Section {
-    is: "a not-now rule",
-    keys: &[
-        key(
-            "requests",
-            Kind::Requests,
-            Default("[]"),
-            "Request types it is about; all that may be answered so when absent.",
-        ),
-        key(
-            "probability",
-            Kind::Share,
-            Required,
-            "How likely, each time the command is offered anew.",
-        ),
-        key("for", Kind::Dist, Required, "How long the reason lasts."),
-    ],
-};
-
-static BACK_OFF: Section = Section {
-    is: "back-off",
-    keys: &[
-        key("initial", Kind::Duration, Optional, "The first ceiling."),
-        key("max", Kind::Duration, Optional, "The largest ceiling."),
     ],
 };

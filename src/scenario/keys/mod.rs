@@ -3,11 +3,13 @@
 //! The reader, the JSON Schema and `--set` all read this one table, so they cannot disagree.
 
 use self::devices::COHORT;
-use self::work::{EVENT, STAGE, THRESHOLD};
+use self::work::{EVENT, EXPECT, STAGE, THRESHOLD};
 use super::kind::Need::{self, Default, Optional, Required};
 use super::kind::{Key, Kind, Section};
 
 mod devices;
+mod life;
+mod rules;
 mod work;
 
 pub(super) static SCENARIO: Section = Section {
@@ -30,6 +32,12 @@ pub(super) static SCENARIO: Section = Section {
             Kind::Factor,
             Default("1"),
             "How much faster than real time device life runs. At 60 an hour asleep takes a minute. Scales stages, timeline, sleep, link, NotNow, back-off and rates; not reply times, push latency and timeouts.",
+        ),
+        key(
+            "starts",
+            Kind::WeekTime,
+            Default(r#""mon 00:00""#),
+            "The day and time of the scenario's week at the end of enrolment; times of day count from it.",
         ),
         key(
             "target",
@@ -71,13 +79,19 @@ pub(super) static SCENARIO: Section = Section {
             "timeline",
             Kind::Tables(&EVENT),
             Default("[]"),
-            "What happens to devices at set times, counted from the end of enrolment.",
+            "What happens at set times, counted from the end of enrolment.",
         ),
         key(
             "thresholds",
             Kind::Tables(&THRESHOLD),
             Optional,
             "What a run must meet; one that is missed ends the run with exit code 99. Without this key one applies: no pending command may be the target's fault. `thresholds = []` removes it.",
+        ),
+        key(
+            "expect",
+            Kind::Tables(&EXPECT),
+            Default("[]"),
+            "What is to come of it: how many commands are in which state when. One that does not hold ends the run with exit code 99.",
         ),
     ],
 };

@@ -75,6 +75,12 @@ static COMMAND: Section = Section {
             "How many orders per device, spread over the stage.",
         ),
         key(
+            "channel",
+            Kind::Choice(&["device", "user"]),
+            Default(r#""device""#),
+            "Whose queue it goes to: the device's, or that of one of its users, drawn by seed.",
+        ),
+        key(
             "arrival",
             Kind::Choice(&["poisson", "even"]),
             Default(r#""poisson""#),
@@ -104,17 +110,96 @@ pub(super) static EVENT: Section = Section {
             Optional,
             "The cohort it happens to; all devices when absent.",
         ),
-        key(
-            "do",
-            Kind::Choice(&["sleep", "wake", "go-offline", "come-online"]),
-            Required,
-            "What happens.",
-        ),
+        key("do", Kind::Event, Required, "What happens."),
         key(
             "spread",
             Kind::Dist,
             Default(r#""0s""#),
             "How much later than `at` it happens to each device.",
+        ),
+        key(
+            "share",
+            Kind::Share,
+            Optional,
+            "The share of devices it happens to, drawn by seed, all when absent; of pushes with lose-pushes.",
+        ),
+        key(
+            "ahead",
+            Kind::Offset,
+            Optional,
+            "How far ahead the clock is set, behind with a minus; with set-clock.",
+        ),
+        key(
+            "rule",
+            Kind::Name,
+            Optional,
+            "The name of the rule that ends; with end-rule.",
+        ),
+        key(
+            "stage",
+            Kind::Name,
+            Optional,
+            "The stage whose orders are placed again, all when absent; with reissue.",
+        ),
+        key(
+            "request",
+            Kind::Request,
+            Optional,
+            "The request type that is ordered again, all when absent; with reissue.",
+        ),
+    ],
+};
+
+pub(super) static EXPECT: Section = Section {
+    is: "an expectation",
+    keys: &[
+        key(
+            "cohort",
+            Kind::Name,
+            Optional,
+            "Whose commands; those of all cohorts when absent.",
+        ),
+        key(
+            "at",
+            Kind::DurationOr("end"),
+            Default(r#""end""#),
+            "When it is looked at, counted from the end of enrolment, or at the \"end\" of the run.",
+        ),
+        key(
+            "pending",
+            Kind::HowMany,
+            Optional,
+            "How many are ordered and not settled; exactly one of the four states.",
+        ),
+        key(
+            "completed",
+            Kind::HowMany,
+            Optional,
+            "How many were acknowledged.",
+        ),
+        key(
+            "failed",
+            Kind::HowMany,
+            Optional,
+            "How many ended with an error.",
+        ),
+        key(
+            "cancelled",
+            Kind::HowMany,
+            Optional,
+            "How many were taken back or swept away.",
+        ),
+        key(
+            "cause",
+            Kind::Name,
+            Optional,
+            "Only those pending for this cause, by its name in reports.",
+        ),
+        key(
+            "code",
+            Kind::Integer,
+            Optional,
+            "Only those that failed with this ErrorCode.",
         ),
     ],
 };

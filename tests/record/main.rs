@@ -1,256 +1,24 @@
 //! The ledger, seen from outside: facts in, phases, causes and sums out.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::fmt::Write as _;
+mod causes;
+mod snapshots;
+mod story;
 
+use std::time::Duration;
+
+use mdmstorm::condition::{Condition, Conditions};
 use mdmstorm::fact::{
-    Broken, Fact, FactKind, Got, Reach, ResultStatus, Said, ServerPush, Stamps, WakeReason,
+    Broken, Fact, FactKind, Got, ResultStatus, Said, ServerPush, Stamps, WakeReason,
 };
-use mdmstorm::ids::{
-    Channel, CohortId, CommandUuid, DeviceId, OrderBook, OrderIndex, PushId, RunId,
-};
-use mdmstorm::metric::{Metric, Owner, Phase};
+use mdmstorm::ids::{Channel, CommandUuid, DeviceId, OrderIndex, PushId};
+use mdmstorm::metric::{Owner, Phase};
 use mdmstorm::record::Ledger;
-use mdmstorm::record::account::Account;
-use mdmstorm::record::setup::{CohortInfo, OrderInfo, Orderer, Setup, StageInfo};
-use mdmstorm::time::SimTime;
+use mdmstorm::record::account::Tally;
+use mdmstorm::record::setup::{Orderer, Setup};
 use proptest::prelude::*;
 
-const RUN: RunId = RunId([7; 16]);
-const CHANNEL: Channel = Channel::device(DeviceId(0));
-
-fn ms(millis: u64) -> SimTime {
-    SimTime::from_micros(millis * 1_000)
-}
-
-fn uuid(order: u32) -> CommandUuid {
-    CommandUuid::of_order(RUN, OrderIndex(order))
-}
-
-/// Two devices; the even orders are for the first, the odd ones for the second.
-fn setup(orders: u32) -> Setup {
-    Setup {
-        cohorts: vec![
-            CohortInfo {
-                name: "carts".into(),
-                devices: 1,
-            },
-            CohortInfo {
-                name: "library".into(),
-                devices: 1,
-            },
-        ],
-        stages: vec![StageInfo {
-            name: "work".into(),
-            warm_up: false,
-        }],
-        requests: vec!["DeviceInformation".into()],
-        orders: (0..orders)
-            .map(|order| OrderInfo {
-                channel: Channel::device(DeviceId(order % 2)),
-                cohort: CohortId(u16::from(order % 2 == 1)),
-                stage: 0,
-                request: 0,
-                serial: false,
-            })
-            .collect(),
-        book: OrderBook::new(RUN, orders),
-        orderer: Orderer::Operator,
-    }
-}
-
-/// Facts about the first device, in the order of a story; times in milliseconds.
-#[derive(Default)]
-struct Story {
-    facts: Vec<Fact>,
-}
-
-impl Story {
-    fn at(mut self, at: u64, kind: FactKind) -> Self {
-        self.facts.push(Fact { at: ms(at), kind });
-        self
-    }
-
-    fn ordered(self, order: u32, due: u64) -> Self {
-        let order = OrderIndex(order);
-        self.at(
-            due,
-            FactKind::Ordered {
-                order,
-                due: ms(due),
-            },
-        )
-    }
-
-    fn offered(self, order: u32, at: u64) -> Self {
-        let order = OrderIndex(order);
-        self.at(at, FactKind::Offered { order })
-    }
-
-    fn accepted(self, order: u32, at: u64) -> Self {
-        let order = OrderIndex(order);
-        let push = ServerPush::NotReported;
-        self.at(at, FactKind::Accepted { order, push })
-    }
-
-    fn enqueued(self, order: u32, due: u64, offered: u64, accepted: u64) -> Self {
-        self.ordered(order, due)
-            .offered(order, offered)
-            .accepted(order, accepted)
-    }
-
-    fn push(self, id: u64, arrived: u64) -> Self {
-        self.push_with(id, arrived, 200)
-    }
-
-    fn push_with(self, id: u64, arrived: u64, status: u16) -> Self {
-        self.at(
-            arrived,
-            FactKind::PushReceived {
-                push: PushId(id),
-                channel: Some(CHANNEL),
-                arrived: ms(arrived),
-                status,
-                reason: (status != 200).then(|| "Unregistered".to_owned()),
-            },
-        )
-    }
-
-    fn delivered(self, id: u64, due: u64, at: u64) -> Self {
-        self.at(
-            at,
-            FactKind::PushDelivered {
-                push: PushId(id),
-                channel: CHANNEL,
-                due: ms(due),
-            },
-        )
-    }
-
-    fn woke(self, due: u64, at: u64, why: WakeReason) -> Self {
-        let channel = CHANNEL;
-        let due = ms(due);
-        self.at(at, FactKind::Woke { channel, due, why })
-    }
-
-    /// A request: asked, permitted, sent, read, seen.
-    fn exchange(
-        self,
-        said: Said,
-        got: Got,
-        [asked, permitted, sent, read, seen]: [u64; 5],
-    ) -> Self {
-        self.at(
-            seen,
-            FactKind::Exchange {
-                channel: CHANNEL,
-                said,
-                got,
-                stamps: Stamps {
-                    asked: ms(asked),
-                    permitted: ms(permitted),
-                    connected: None,
-                    sent: Some(ms(sent)),
-                    first_byte: None,
-                    read: ms(read),
-                },
-            },
-        )
-    }
-
-    fn executed(self, order: u32, due: u64, at: u64) -> Self {
-        self.at(
-            at,
-            FactKind::Executed {
-                channel: CHANNEL,
-                uuid: uuid(order),
-                due: ms(due),
-            },
-        )
-    }
-
-    fn deferral_ended(self, order: u32, due: u64, at: u64, polls: bool) -> Self {
-        self.at(
-            at,
-            FactKind::DeferralEnded {
-                channel: CHANNEL,
-                uuid: uuid(order),
-                due: ms(due),
-                polls,
-            },
-        )
-    }
-
-    fn ended(self, at: u64) -> Self {
-        self.at(at, FactKind::SessionEnded { channel: CHANNEL })
-    }
-
-    fn account(self, end: u64) -> Account {
-        let mut ledger = Ledger::new(setup(4));
-        for fact in &self.facts {
-            ledger.record(fact);
-        }
-        ledger.finish(ms(end))
-    }
-}
-
-fn brings(order: u32) -> Got {
-    Got::Command {
-        uuid: uuid(order),
-        request_type: "DeviceInformation".into(),
-    }
-}
-
-fn result(order: u32, status: ResultStatus) -> Said {
-    Said::Result {
-        uuid: Some(uuid(order)),
-        status,
-    }
-}
-
-fn done(order: u32) -> Said {
-    result(order, ResultStatus::Acknowledged)
-}
-
-/// Phases with their owners in milliseconds, push-to-completion, and what is pending.
-fn show(account: &Account) -> String {
-    let mut text = String::new();
-    for phase in Phase::ALL {
-        if account.slices.phase(phase) == Some(0) {
-            writeln!(text, "{} 0", phase.name()).unwrap();
-        }
-        for owner in Owner::ALL {
-            let micros = account.slices.owned(phase, owner);
-            if micros > 0 {
-                let (phase, owner) = (phase.name(), owner.name());
-                writeln!(text, "{phase} {owner} {}", micros / 1_000).unwrap();
-            }
-        }
-    }
-    let push = account
-        .histograms
-        .merged(Metric::PushToCompletion, |_, _| true);
-    for value in push.iter_recorded() {
-        let millis = value.value_iterated_to() / 1_000;
-        writeln!(text, "push-to-completion {millis}").unwrap();
-    }
-    for pending in &account.pending {
-        let (order, cause) = (pending.order.0, pending.cause.name());
-        let (phase, owner) = (pending.phase.name(), pending.owner.name());
-        writeln!(text, "{order} pending in {phase}: {cause} of {owner}").unwrap();
-    }
-    text
-}
-
-/// Everything up to the first Idle's answer: fetched at 170.
-fn fetched() -> Story {
-    Story::default()
-        .enqueued(0, 0, 10, 30)
-        .push(1, 40)
-        .delivered(1, 60, 65)
-        .woke(100, 103, WakeReason::Push)
-        .exchange(Said::Idle, brings(0), [103, 110, 130, 170, 171])
-}
+use story::{Story, brings, done, fetched, ms, result, setup, show, uuid};
 
 #[test]
 fn a_plain_life_has_every_phase_once() {
@@ -428,7 +196,7 @@ fn a_session_that_ends_empty_gives_the_next_move_to_the_target() {
         .exchange(Said::Idle, Got::Empty, [20, 20, 20, 30, 30])
         .ended(30)
         .account(1_000);
-    insta::assert_snapshot!(show(&account), @"0 pending in dispatch: unknown of target");
+    insta::assert_snapshot!(show(&account), @"0 pending in dispatch: connected-but-empty of target");
 }
 
 #[test]
@@ -467,8 +235,8 @@ fn each_wait_at_the_end_has_its_cause() {
             .ordered(0, 0)
             .offered(0, 1)
             .at(9, lost(Broken::Harness("no port".into()))),
-        pushed().at(7, condition(Reach::Asleep)),
-        pushed().at(7, condition(Reach::Offline)),
+        pushed().at(7, condition(Conditions::of(&[Condition::Asleep]))),
+        pushed().at(7, condition(Conditions::of(&[Condition::Offline]))),
         refused,
         pushed()
             .delivered(1, 7, 7)
@@ -634,6 +402,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
     let said = prop_oneof![
         Just(Said::Idle),
         Just(Said::TokenUpdate),
+        Just(Said::Authenticate),
         (order(), status).prop_map(|(order, status)| result(order, status)),
     ];
     let got = prop_oneof![
@@ -697,7 +466,8 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         (channel(), order(), time()).prop_map(|(channel, order, due)| FactKind::Executed {
             channel,
             uuid: uuid(order),
-            due
+            due,
+            error: None,
         }),
         (channel(), order(), time(), any::<bool>()).prop_map(|(channel, order, due, polls)| {
             FactKind::DeferralEnded {
@@ -708,6 +478,22 @@ fn any_fact() -> impl Strategy<Value = Fact> {
             }
         }),
         channel().prop_map(|channel| FactKind::SessionEnded { channel }),
+        (push(), channel()).prop_map(|(push, channel)| FactKind::PushLost { push, channel }),
+        (push(), channel()).prop_map(|(push, channel)| FactKind::PushStored { push, channel }),
+        (push(), channel()).prop_map(|(push, channel)| FactKind::PushDiscarded { push, channel }),
+        order().prop_map(|order| FactKind::Cancelled {
+            order: OrderIndex(order),
+            instead: None
+        }),
+        (0..2_u32, any::<bool>()).prop_map(|(device, off)| FactKind::Condition {
+            device: DeviceId(device),
+            now: if off {
+                Conditions::of(&[Condition::Off])
+            } else {
+                Conditions::NONE
+            },
+        }),
+        Just(FactKind::TimeZero),
     ];
     (time(), kind).prop_map(|(at, kind)| Fact { at, kind })
 }
@@ -728,6 +514,7 @@ proptest! {
             setup.orders.clear();
         }
         let mut ledger = Ledger::new(setup);
+        ledger.take_snapshots_after([0, 1, 4, 20].map(Duration::from_secs).to_vec());
         let every = facts.len() / (advances.len() + 1) + 1;
         for (n, fact) in facts.iter().enumerate() {
             ledger.record(fact);
@@ -739,5 +526,12 @@ proptest! {
         let tally = account.tally(|_, _| true);
         prop_assert!(tally.is_conserved());
         prop_assert_eq!(tally.pending, account.pending.len() as u64);
+        prop_assert_eq!(account.snapshots.len(), 4);
+        let closing = account.closing();
+        let last = account.snapshots.last().unwrap();
+        prop_assert!(last.tallies.iter().all(Tally::is_conserved));
+        prop_assert_eq!(closing.tallies[0].ordered + closing.tallies[1].ordered, tally.ordered);
+        let failed: u64 = account.failures.iter().map(|(_, count)| count).sum();
+        prop_assert_eq!(failed, tally.failed);
     }
 }

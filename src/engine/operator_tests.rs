@@ -1,0 +1,230 @@
+//! The operator against a target that writes down what it is asked, over real sockets.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::LocalSet;
+
+use super::adapter::{Adapter, AdminClient, Nanomdm, Product};
+use super::clock::Clock;
+use super::endpoint::Endpoint;
+use super::gateway::Gateway;
+use super::operator::{Halt, Operator, Standing};
+use super::ports::Ports;
+use super::provider_tls::PushCertificate;
+use super::scribe::{Batch, Scribe};
+use crate::apns::admission::{Admission, Storage};
+use crate::fact::FactKind;
+use crate::ids::{Channel, Crowd, CrowdId, DeviceId, OrderIndex, RunId};
+use crate::plan::{Event, Happening, Plan};
+use crate::protocol::checkin::User;
+use crate::scenario::{Scenario, commands};
+use crate::seed::Seed;
+
+const SCENARIO: &str = r#"
+name = "two"
+[target.embedded]
+[[cohorts]]
+name = "macs"
+count = 2
+preset = "macbook"
+[[stages]]
+name = "a"
+duration = "100ms"
+commands = [{ request = "ProfileList", to = "macs", each = 2, arrival = "even" }]
+"#;
+
+const RUN: RunId = RunId([9; 16]);
+
+fn plan() -> Plan {
+    let scenario = Scenario::parse(SCENARIO, "two.toml").unwrap_or_else(|e| panic!("{e}"));
+    let built = scenario.commands();
+    let built = built.map(|command| commands::build(command, None).unwrap());
+    Plan::new(&scenario, built.collect(), Seed(1))
+}
+
+fn crowd() -> Crowd {
+    Crowd {
+        id: CrowdId([1; 4]),
+        key: [1; 32],
+    }
+}
+
+/// What a run of the operator did.
+struct Done {
+    /// Method and path of each request, in the order in which they came.
+    asked: Vec<String>,
+    facts: Vec<FactKind>,
+}
+
+/// Runs the plan to its end. `settled` is what the recorder would tell.
+async fn operate(plan: Plan, product: Product, settled: &[OrderIndex]) -> Done {
+    let asked = Rc::new(RefCell::new(Vec::new()));
+    let (to, batches) = mpsc::channel(64);
+    let clock = Clock::start();
+    let address = listen(Rc::clone(&asked)).await;
+    let endpoint = Endpoint::resolve(&format!("http://{address}")).unwrap();
+    let timeout = Duration::from_secs(20);
+    let client = AdminClient::new(clock, &endpoint, None, timeout, "nanomdm", "key").unwrap();
+    let operator = Rc::new(Operator {
+        clock,
+        adapter: Adapter::Nanomdm(Box::new(Nanomdm::new(client, product))),
+        plan: Arc::new(plan),
+        crowd: crowd(),
+        run: RUN,
+        scribe: RefCell::new(Scribe::new(clock, 0, to.clone())),
+        // One at a time, so that the order of requests is certain.
+        places: Arc::new(Semaphore::new(1)),
+    });
+    let storage = Storage {
+        without_expiration: true,
+        time_scale: 1.0,
+    };
+    let admission = Admission::new(crowd(), "topic".into(), clock.epoch(), 2, storage);
+    let ports = Ports::new(Vec::new(), Scribe::new(clock, 1, to));
+    let gateway = Gateway::new(admission, ports, clock, PushCertificate::default());
+    let (tell, settlements) = mpsc::channel(16);
+    for order in settled {
+        tell.send(*order).await.unwrap();
+    }
+    let (_halt, halted) = watch::channel(Halt::No);
+    let (standing, _) = watch::channel(Standing::default());
+    Rc::clone(&operator)
+        .run(clock.now(), settlements, halted, &standing, &gateway)
+        .await;
+    operator.flush().await;
+    Done {
+        asked: asked.take(),
+        facts: facts(batches),
+    }
+}
+
+fn facts(mut batches: mpsc::Receiver<Batch>) -> Vec<FactKind> {
+    let batches = std::iter::from_fn(|| batches.try_recv().ok());
+    batches
+        .flat_map(|batch| batch.facts)
+        .map(|fact| fact.kind)
+        .collect()
+}
+
+/// A target that has every command queued.
+async fn listen(asked: Rc<RefCell<Vec<String>>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::task::spawn_local(async move {
+        loop {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let asked = Rc::clone(&asked);
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let what = format!("{} {}", request.method(), request.uri().path());
+                asked.borrow_mut().push(what);
+                let body = Bytes::from_static(br#"{"command_uuid":"C"}"#);
+                async { Ok::<_, Infallible>(Response::new(Full::new(body))) }
+            });
+            let http = hyper::server::conn::http1::Builder::new();
+            tokio::task::spawn_local(http.serve_connection(TokioIo::new(tcp), service));
+        }
+    });
+    address
+}
+
+async fn local<T>(run: impl Future<Output = T>) -> T {
+    LocalSet::new().run_until(run).await
+}
+
+/// The orders that were cancelled, with what took their place, and those that were taken up.
+fn orders(facts: &[FactKind]) -> (Vec<(u32, Option<u32>)>, Vec<u32>) {
+    let (mut cancelled, mut ordered) = (Vec::new(), Vec::new());
+    for fact in facts {
+        if let FactKind::Cancelled { order, instead } = fact {
+            cancelled.push((order.0, instead.map(|it| it.0)));
+        }
+        if let FactKind::Ordered { order, .. } = fact {
+            ordered.push(order.0);
+        }
+    }
+    (cancelled, ordered)
+}
+
+fn uuid(order: u32) -> String {
+    crate::ids::CommandUuid::of_order(RUN, OrderIndex(order)).to_string()
+}
+
+#[tokio::test]
+async fn an_order_that_is_open_is_taken_back_before_it_is_placed_again() {
+    let mut plan = plan();
+    plan.reissues = [(OrderIndex(3), OrderIndex(0))].into();
+    let id = crowd().udid(plan.orders[0].channel.device);
+    let done = local(operate(plan, Product::Reference, &[])).await;
+    let (cancelled, ordered) = orders(&done.facts);
+    assert_eq!(cancelled, [(0, Some(3))]);
+    assert_eq!(ordered, [0, 1, 2, 3]);
+    assert_eq!(done.asked.len(), 5, "{:?}", done.asked);
+    assert_eq!(done.asked[3], format!("DELETE /v1/queue/{id}/{}", uuid(0)));
+    assert!(done.asked[4].starts_with("PUT /v1/enqueue/"));
+}
+
+#[tokio::test]
+async fn an_order_that_has_settled_is_not_placed_again() {
+    let mut plan = plan();
+    plan.reissues = [(OrderIndex(3), OrderIndex(0))].into();
+    let done = local(operate(plan, Product::Reference, &[OrderIndex(0)])).await;
+    let (cancelled, ordered) = orders(&done.facts);
+    assert!(cancelled.is_empty());
+    assert_eq!(ordered, [0, 1, 2]);
+    assert_eq!(done.asked.len(), 3);
+}
+
+#[tokio::test]
+async fn nanomdm_is_not_asked_for_what_it_cannot_do() {
+    let mut plan = plan();
+    plan.reissues = [(OrderIndex(3), OrderIndex(0))].into();
+    let done = local(operate(plan, Product::Nanomdm, &[])).await;
+    assert_eq!(orders(&done.facts).0, [(0, Some(3))]);
+    assert!(
+        done.asked
+            .iter()
+            .all(|it| it.starts_with("PUT /v1/enqueue/"))
+    );
+    assert_eq!(done.asked.len(), 4);
+}
+
+#[tokio::test]
+async fn blank_pushes_are_asked_for_the_whole_cohort_at_their_time() {
+    let mut plan = plan();
+    plan.happenings = vec![Happening {
+        at: Duration::from_millis(150),
+        what: Event::BlankPush(None),
+    }];
+    let done = local(operate(plan, Product::Nanomdm, &[])).await;
+    let ids = [0, 1].map(|device| crowd().udid(DeviceId(device)));
+    assert_eq!(done.asked.len(), 5);
+    assert_eq!(done.asked[4], format!("PUT /v1/push/{}", ids.join(",")));
+}
+
+#[tokio::test]
+async fn an_order_for_a_user_goes_to_the_users_enrollment() {
+    let mut plan = plan();
+    for order in &mut plan.orders {
+        order.channel.user = 1;
+    }
+    let channel = Channel {
+        user: 1,
+        ..plan.orders[0].channel
+    };
+    let user = User::of_mac(&crowd(), channel);
+    let id = user.enrollment_id(&crowd().udid(channel.device));
+    let done = local(operate(plan, Product::Nanomdm, &[])).await;
+    assert_eq!(done.asked[0], format!("PUT /v1/enqueue/{id}"));
+}

@@ -1,7 +1,7 @@
 # Every recipe works with a Rust toolchain alone; what is missing beyond that is skipped, and said.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench nanomdm swarm golden
+.PHONY: help run test check lint bench nanomdm swarm gallery golden
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -36,6 +36,25 @@ nanomdm: ## run the tests with MDMSTORM_NANOMDM, the path of NanoMDM's program
 
 swarm: ## run 500 random scenarios on virtual time; `make test` runs 30
 	MDMSTORM_SWARM_SEEDS=500 cargo test --no-default-features --test swarm
+
+gallery: ## rehearse every file of scenarios/gallery, and run it on real sockets
+	cargo build --release
+	@program="$${CARGO_TARGET_DIR:-target}/release/mdmstorm"; \
+	work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT; \
+	for file in scenarios/gallery/*.toml; do \
+		name=$$(basename "$$file" .toml); line=$$(printf '%-26s' "$$name"); \
+		for how in rehearse run; do \
+			options="--quiet --out $$work/$$name-$$how"; \
+			if [ $$how = run ]; then options="$$options --state $$work/state"; fi; \
+			begun=$$(date +%s); code=0; \
+			"$$program" $$how "$$file" $$options >"$$work/said" 2>&1 || code=$$?; \
+			line="$$line  $$how $$(($$(date +%s) - begun)) s"; \
+			if [ $$code -ne 0 ]; then \
+				cat "$$work/said"; echo "$$line: exit code $$code"; exit 1; \
+			fi; \
+		done; \
+		echo "$$line"; \
+	done
 
 golden: ## accept what the golden tests print; a change of behaviour, so say why in CHANGELOG.md
 	INSTA_UPDATE=always cargo test

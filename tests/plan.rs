@@ -1,12 +1,14 @@
 //! Plans: reproducible, exact in number, independent of what does not concern them.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use mdmstorm::condition::Condition;
+use mdmstorm::device::contract::Change;
 use mdmstorm::device::traits::Platform;
-use mdmstorm::ids::{CohortId, DeviceId};
+use mdmstorm::ids::{CohortId, DeviceId, OrderIndex};
 use mdmstorm::plan::{Order, Part, Plan};
 use mdmstorm::scenario::{Changes, IdentityMode, Scenario, commands, schema};
 use mdmstorm::seed::Seed;
@@ -189,6 +191,153 @@ fn an_event_reaches_each_device_of_its_cohort_once_within_its_spread() {
     assert!(plan.timeline.iter().all(|entry| window.contains(&entry.at)));
 }
 
+/// A scenario of two cohorts, the second with users, and `more` behind it.
+fn lively(more: &str) -> Scenario {
+    parse(&format!(
+        r#"
+name = "lively"
+starts = "tue 10:00"
+[target.embedded]
+[[stages]]
+name = "a"
+duration = "10m"
+commands = [
+  {{ request = "DeviceInformation", each = 2, arrival = "even" }},
+  {{ request = "ProfileList", to = "macs", each = 4, channel = "user" }},
+]
+[[cohorts]]
+name = "carts"
+count = 20
+[[cohorts]]
+name = "macs"
+count = 10
+preset = "macbook"
+users = 3
+{more}"#
+    ))
+}
+
+#[test]
+fn an_event_may_change_several_things_in_the_order_it_says() {
+    let scenario = lively("[[timeline]]\nat = \"5m\"\nto = \"carts\"\ndo = \"move-to-hotspot\"\n");
+    let plan = plan_of(&scenario, Seed(1));
+    assert_eq!(plan.starts, Duration::from_secs((24 + 10) * 3_600));
+    let of_first: Vec<Change> = plan
+        .timeline
+        .iter()
+        .filter(|entry| entry.device == DeviceId(0))
+        .map(|entry| entry.change)
+        .collect();
+    let left = [
+        Condition::PushBlocked,
+        Condition::PushDeaf,
+        Condition::Offline,
+    ];
+    assert_eq!(of_first, left.map(Change::Leave));
+    assert_eq!(plan.timeline.len(), 60);
+}
+
+#[test]
+fn an_event_for_a_share_reaches_that_share_of_each_cohort_exactly() {
+    let event = "[[timeline]]\nat = \"5m\"\nshare = 0.3\ndo = \"sleep\"\n";
+    let plan = plan_of(&lively(event), Seed(1));
+    let in_carts = plan.timeline.iter().filter(|entry| entry.device.0 < 20);
+    assert_eq!((in_carts.count(), plan.timeline.len()), (6, 9));
+    let other = plan_of(&lively(event), Seed(2));
+    assert_ne!(plan.timeline, other.timeline);
+    let more = format!("{event}[[cohorts]]\nname = \"more\"\ncount = 100\n");
+    let more = plan_of(&lively(&more), Seed(1));
+    let first = more.timeline.iter().filter(|entry| entry.device.0 < 30);
+    assert_eq!(first.copied().collect::<Vec<_>>(), plan.timeline);
+}
+
+#[test]
+fn orders_for_users_go_to_the_channels_of_users() {
+    let plan = plan_of(&lively(""), Seed(1));
+    let users = |command| {
+        let of = plan
+            .orders
+            .iter()
+            .filter(move |order| order.command == command);
+        of.map(|order| order.channel.user).collect::<BTreeSet<u8>>()
+    };
+    assert_eq!(users(0), BTreeSet::from([0]));
+    assert_eq!(users(1), BTreeSet::from([1, 2, 3]));
+}
+
+#[test]
+fn what_is_ordered_again_stands_behind_all_orders_and_names_the_one_it_replaces() {
+    let reissue = |at: &str| {
+        format!(
+            "[[timeline]]\nat = \"{at}\"\nto = \"carts\"\ndo = \"reissue\"\n\
+             request = \"DeviceInformation\"\nspread = \"0s..10s\"\n"
+        )
+    };
+    let plain = plan_of(&lively(""), Seed(1));
+    let plan = plan_of(&lively(&reissue("9m")), Seed(1));
+    let count = plain.orders.len();
+    assert_eq!(plan.orders[..count], plain.orders[..]);
+    assert_eq!(plan.orders.len(), count + plan.reissues.len());
+    assert!(plan.by_due().is_sorted_by_key(|order| order.due()));
+    let nine = Duration::from_secs(540)..=Duration::from_secs(550);
+    for (at, order) in plan.orders.iter().enumerate().skip(count) {
+        assert_eq!(order.index.0 as usize, at);
+        let first = &plan.orders[plan.reissues[&order.index].0 as usize];
+        assert_eq!(
+            (first.channel, first.command),
+            (order.channel, order.command)
+        );
+        assert!(first.due() <= *nine.start() && nine.contains(&order.due()));
+        assert!(plan.cohort_of(order.channel.device) == CohortId(0) && order.command == 0);
+    }
+    // Of the 40 orders for carts those due in the first nine of ten minutes.
+    let due = |order: &&Order| order.channel.device.0 < 20 && order.due() <= *nine.start();
+    let due = plain
+        .orders
+        .iter()
+        .filter(|order| order.command == 0)
+        .filter(due);
+    assert_eq!(plan.reissues.len(), due.count());
+    // A second time it is the replacement that is replaced.
+    let both = reissue("9m") + &reissue("9m30s");
+    let twice = plan_of(&lively(&both), Seed(1));
+    let again = |order: &OrderIndex| order.0 as usize >= count;
+    assert!(twice.reissues.values().filter(|order| again(order)).count() >= plan.reissues.len());
+}
+
+#[test]
+fn what_is_done_to_pushes_comes_in_the_order_of_time() {
+    let plan = plan_of(
+        &lively(
+            "[[timeline]]\nat = \"5m\"\ndo = \"renew-push-certificate\"\n\
+             [[timeline]]\nat = \"1m\"\ndo = \"expire-push-certificate\"\n\
+             [[timeline]]\nat = \"6m\"\nto = \"macs\"\ndo = \"blank-push\"\n",
+        ),
+        Seed(1),
+    );
+    let what: Vec<_> = plan
+        .happenings
+        .iter()
+        .map(|happening| happening.what)
+        .collect();
+    let blank = mdmstorm::plan::Event::BlankPush(Some(CohortId(1)));
+    let renewed = mdmstorm::plan::Event::RenewPushCertificate;
+    let expired = mdmstorm::plan::Event::ExpirePushCertificate;
+    assert_eq!(what, [expired, renewed, blank]);
+}
+
+#[test]
+fn a_plan_notes_what_was_hardly_meant() {
+    let cart = "[[cohorts]]\nname = \"night\"\ncount = 1\npreset = \"cart-ipad\"\nutc-offset = \"+12h\"\n\
+                [[timeline]]\nat = \"12m\"\nto = \"carts\"\ndo = \"wake\"\n";
+    let notes = plan_of(&lively(cart), Seed(1)).notes();
+    insta::assert_snapshot!(notes.join("\n"), @"
+    night is asleep by the time of day from the beginning (tue 22:00) until wed 08:00, after the last stage; set `starts`, or its own rhythm
+    20 changes of the timeline come more than 1m of real time after the last stage, which ends at 10m; a stage without commands makes the run longer, and so does --drain
+    ");
+    assert!(plan_of(&lively(""), Seed(1)).notes().is_empty());
+}
+
 #[test]
 fn only_one_cohort_leaves_what_refers_to_it() {
     let changes = Changes {
@@ -230,12 +379,15 @@ fn the_checked_in_schema_is_the_one_of_this_version_and_takes_every_example() {
         "run: mdmstorm schema > docs/scenario.schema.json"
     );
     let validator = jsonschema::draft202012::new(&checked_in).unwrap();
-    for name in ["quickstart.toml", "nanomdm.toml", "observe.toml"] {
-        let (text, _) = example(name);
-        assert!(
-            text.starts_with("#:schema ../docs/scenario.schema.json\n"),
-            "{name}"
-        );
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/gallery");
+    let gallery = std::fs::read_dir(scenarios).unwrap();
+    let gallery = gallery.map(|file| format!("gallery/{}", file.unwrap().file_name().display()));
+    let others = ["quickstart.toml", "nanomdm.toml", "observe.toml"].map(str::to_owned);
+    for name in gallery.chain(others) {
+        let (text, _) = example(&name);
+        let up = "../".repeat(name.split('/').count());
+        let first = format!("#:schema {up}docs/scenario.schema.json\n");
+        assert!(text.starts_with(&first), "{name}");
         let toml: toml::Value = toml::from_str(&text).unwrap();
         let json = serde_json::to_value(toml).unwrap();
         let wrong: Vec<String> = validator

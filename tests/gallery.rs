@@ -1,0 +1,275 @@
+//! The gallery of reasons why commands are pending: each file reads cleanly, plans what its golden
+//! file says, is rehearsed the same each time, and comes out as its expectations say.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mdmstorm::fact::Fact;
+use mdmstorm::ids::OrderBook;
+use mdmstorm::plan::Plan;
+use mdmstorm::record::Ledger;
+use mdmstorm::record::account::Account;
+use mdmstorm::record::cause::Cause;
+use mdmstorm::record::setup::Setup;
+use mdmstorm::report::expect::{self, Expectation, check};
+use mdmstorm::scenario::commands::build;
+use mdmstorm::scenario::{Expect, ExpectAt, Expected, HowMany, Scenario};
+use mdmstorm::sim::checker::Checker;
+use mdmstorm::sim::{Settings, World, transcript};
+use mdmstorm::time::SimTime;
+
+/// Every file there must be, and no other.
+const NAMES: [&str; 24] = [
+    "agent-crashed",
+    "background-throttled",
+    "before-first-unlock",
+    "blank-push",
+    "classroom-bell",
+    "clock-drift",
+    "deep-sleep",
+    "firewall-5223",
+    "ghost-devices",
+    "keychain-locked",
+    "licenses-exhausted",
+    "locked-profile-install",
+    "login-blocked",
+    "nat-timeout",
+    "notnow-then-success",
+    "offline",
+    "power-nap",
+    "push-certificate-expired",
+    "push-lost",
+    "reissue",
+    "steady-state",
+    "stored-push",
+    "thundering-herd",
+    "weekend-reboot",
+];
+
+/// As `mdmstorm rehearse` drains by default, before it is scaled.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// With start-up, enrolment and drain a run takes under 20 s.
+const LONGEST_RUN: Duration = Duration::from_secs(15);
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/gallery")
+}
+
+struct Piece {
+    name: &'static str,
+    text: String,
+    scenario: Scenario,
+    plan: Arc<Plan>,
+}
+
+impl Piece {
+    fn read(name: &'static str) -> Self {
+        let file = format!("{name}.toml");
+        let text = std::fs::read_to_string(folder().join(&file)).unwrap();
+        let scenario = Scenario::parse(&text, &file).unwrap_or_else(|errors| panic!("{errors}"));
+        let built = scenario.commands().zip(scenario.files());
+        let built = built.map(|(command, file)| {
+            let bytes = file.map(|file| std::fs::read(folder().join(file.path)).unwrap());
+            build(command, bytes.as_deref()).unwrap()
+        });
+        let plan = Arc::new(Plan::new(&scenario, built.collect(), scenario.seed));
+        Self {
+            name,
+            text,
+            scenario,
+            plan,
+        }
+    }
+
+    /// Every fact of a rehearsal, under the checker.
+    fn rehearse(&self) -> (Vec<Fact>, OrderBook) {
+        let settings = Settings {
+            drain: DRAIN.mul_f64(self.scenario.time_scale),
+            ..Settings::default()
+        };
+        let mut world = World::new(&self.scenario, Arc::clone(&self.plan), settings);
+        let book = world.book().clone();
+        let (mut checker, mut all) = (Checker::default(), Vec::new());
+        while let Some(facts) = world.step() {
+            for fact in facts {
+                checker
+                    .look(fact)
+                    .unwrap_or_else(|broken| panic!("{}: {broken}", self.name));
+            }
+            all.extend_from_slice(facts);
+        }
+        (all, book)
+    }
+
+    /// What a ledger makes of a rehearsal, with a look at each time that is asked for.
+    fn account(&self, expectations: &[Expectation]) -> Account {
+        let (facts, book) = self.rehearse();
+        let mut ledger = Ledger::new(Setup::of_plan(&self.plan, book, false));
+        ledger.take_snapshots_after(expect::times(expectations));
+        let mut advanced = SimTime::ZERO;
+        for fact in &facts {
+            if fact.at >= advanced + Duration::from_millis(100) {
+                advanced = fact.at;
+                ledger.advance(fact.at);
+            }
+            ledger.record(fact);
+        }
+        let end = facts.last().map_or(SimTime::ZERO, |fact| fact.at);
+        ledger.finish(end)
+    }
+}
+
+fn pieces() -> impl Iterator<Item = Piece> {
+    NAMES.into_iter().map(Piece::read)
+}
+
+#[test]
+fn the_gallery_has_these_files_and_no_others() {
+    let files = std::fs::read_dir(folder()).unwrap();
+    let found: BTreeSet<String> = files
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let named = NAMES.iter().map(|name| format!("{name}.toml")).collect();
+    assert_eq!(found, named);
+    let document = std::fs::read_to_string("docs/gallery.md").unwrap();
+    for name in NAMES {
+        let link = format!("](../scenarios/gallery/{name}.toml)");
+        assert!(
+            document.contains(&link),
+            "docs/gallery.md does not link {name}"
+        );
+    }
+}
+
+#[test]
+fn each_file_explains_itself_and_is_small_and_short() {
+    for piece in pieces() {
+        let (name, plan) = (piece.name, &piece.plan);
+        assert_eq!(plan.name, name);
+        let mut lines = piece.text.lines();
+        assert_eq!(
+            lines.next(),
+            Some("#:schema ../../docs/scenario.schema.json"),
+            "{name}"
+        );
+        let told = lines
+            .take_while(|line| line.starts_with('#'))
+            .filter(|line| line.len() > 1);
+        assert!((2..=4).contains(&told.count()), "{name}: its comment");
+        assert!((20..=200).contains(&plan.devices()), "{name}");
+        assert!((20..=500).contains(&plan.orders.len()), "{name}");
+        let real = plan.needs().real_length;
+        assert!(real <= LONGEST_RUN, "{name} takes {real:?}");
+        let last = plan.timeline.iter().map(|entry| entry.at);
+        let last = last.chain(plan.happenings.iter().map(|happening| happening.at));
+        assert!(last.max().unwrap_or_default() < plan.length(), "{name}");
+    }
+}
+
+#[test]
+fn each_file_plans_what_its_golden_file_says() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("golden/gallery");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    for piece in pieces() {
+        let name = format!("{}.plan", piece.name);
+        settings.bind(|| insta::assert_snapshot!(name, piece.plan.to_string()));
+    }
+}
+
+#[test]
+fn each_file_is_rehearsed_the_same_each_time() {
+    for piece in pieces() {
+        let told = || {
+            let (facts, book) = piece.rehearse();
+            let lines = facts.iter().map(|fact| transcript::line(fact, &book));
+            lines.collect::<Vec<String>>()
+        };
+        assert!(told() == told(), "{} differs", piece.name);
+    }
+}
+
+#[test]
+fn each_file_comes_out_as_it_expects() {
+    let mut wrong = Vec::new();
+    for piece in pieces() {
+        let expects = &piece.scenario.expects;
+        assert!(expects.len() >= 2, "{} expects too little", piece.name);
+        let checked: Vec<Expectation> = expects.iter().map(checkable).collect();
+        let account = piece.account(&checked);
+        for (expect, checkable) in expects.iter().zip(&checked) {
+            assert!(!is_empty(expect), "{}: {}", expect.place, expect.text);
+            let result = check(checkable, &account);
+            if !result.passed {
+                let line = format!("{}: {}: {}", expect.place, expect.text, result.instead);
+                wrong.push(line);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_file_shows_commands_that_wait_and_then_complete() {
+    // Nobody brings a ghost back, and an error is final.
+    const FOR_EVER: [&str; 1] = ["ghost-devices"];
+    for piece in pieces() {
+        let expects = &piece.scenario.expects;
+        let waits = |expect: &&Expect| {
+            expect.what == Expected::Pending && matches!(expect.at, ExpectAt::Time(_))
+        };
+        let waiting = expects.iter().find(waits);
+        let waits = waiting.is_some() || piece.name == "licenses-exhausted";
+        assert!(waits, "{} shows nothing that waits", piece.name);
+        let ends = expects
+            .iter()
+            .any(|expect| expect.what == Expected::Completed && expect.at == ExpectAt::End);
+        assert!(
+            ends || FOR_EVER.contains(&piece.name),
+            "{} ends without a remedy",
+            piece.name
+        );
+    }
+}
+
+/// Whether nothing is what an expectation asks for, beside "nothing is left pending".
+fn is_empty(expect: &Expect) -> bool {
+    let is_nothing = match expect.how_many {
+        HowMany::Count { to, .. } => to == 0,
+        HowMany::Share { to, .. } => to == 0.0,
+    };
+    let nothing_is_left = expect.what == Expected::Pending && expect.cause.is_none();
+    is_nothing && !nothing_is_left
+}
+
+/// What the scenario says, as the report checks it.
+fn checkable(expect: &Expect) -> Expectation {
+    Expectation {
+        expression: expect.text.clone(),
+        cohort: expect.cohort,
+        after: match expect.at {
+            ExpectAt::Time(at) => Some(at),
+            ExpectAt::End => None,
+        },
+        what: match expect.what {
+            Expected::Pending => expect::Expected::Pending,
+            Expected::Completed => expect::Expected::Completed,
+            Expected::Failed => expect::Expected::Failed,
+            Expected::Cancelled => expect::Expected::Cancelled,
+        },
+        how_many: match expect.how_many {
+            HowMany::Count { from, to } => expect::HowMany::Count { from, to },
+            HowMany::Share { from, to } => expect::HowMany::Share { from, to },
+        },
+        cause: expect.cause.as_ref().map(|name| {
+            Cause::find(name)
+                .unwrap_or_else(|| panic!("{}: no cause is called {name}", expect.place))
+        }),
+        code: expect.code,
+    }
+}

@@ -11,8 +11,9 @@ use super::phase::{Fold, Marks};
 use super::setup::Orderer;
 use super::{ChannelRecord, Ledger, micros};
 
-/// The longest log of one channel. One round trip is five entries, so this is 800 of them; 100 KiB.
-const LOG_MAX: usize = 4_096;
+/// The longest log of one channel before it is folded: ten round trips, or as many pushes that were
+/// stored for a device that is away; 3 KiB.
+const LOG_MAX: usize = 48;
 
 impl Ledger {
     /// Folds a settled command's life and forgets it.

@@ -52,6 +52,8 @@ pub(super) enum Enrollment {
     Authenticated,
     /// It is.
     Enrolled,
+    /// Its user is not managed until the next login; of a user's agent alone.
+    UntilLogin,
     /// It gave up, or was told that it is not managed.
     Unmanaged,
 }
@@ -203,8 +205,15 @@ impl Agent {
         }
         match self.session {
             Session::Resting | Session::BackingOff => self.wake(around, WakeReason::Push),
-            // It connects anyway.
-            Session::Waking(_) => {}
+            // It would connect anyway, but a server may push for it to come at once.
+            Session::Waking(why) => {
+                let planned = self.timers.of(Timer::Connect);
+                self.wake(around, WakeReason::Push);
+                if planned <= self.timers.of(Timer::Connect) {
+                    self.session = Session::Waking(why);
+                    self.timers.set(Timer::Connect, planned);
+                }
+            }
             // The server may have decided on an empty answer before the command behind this push
             // was there, so one more look is due afterwards.
             Session::Waiting { .. } | Session::Executing(_) => self.owes = Some(WakeReason::Push),
@@ -277,8 +286,14 @@ impl Agent {
             out.push(Output::Close(self.channel(around.device)));
         }
         let booted = before.has(Condition::Off) && !after.has(Condition::Off);
-        let unlocked = before.has(Condition::Locked) && !after.has(Condition::Locked);
+        let shut = Conditions::of(&[Condition::Locked, Condition::BeforeFirstUnlock]);
+        let unlocked = before.has_any(shut) && !after.has_any(shut);
         let returned = before.has(Condition::Offline) && !after.has(Condition::Offline);
+        let logged_in = before.has(Condition::LoggedOut) && !after.has(Condition::LoggedOut);
+        if logged_in && self.enrollment == Enrollment::UntilLogin {
+            self.enrollment = Enrollment::Authenticated;
+            self.wants(around, WakeReason::CheckIn);
+        }
         let polls = around.traits.poll_on;
         if self.enrollment == Enrollment::Enrolled {
             if booted && polls.boot {
@@ -374,8 +389,10 @@ impl Agent {
         }
         match self.session {
             Session::Resting if self.is_up(around) => self.wake(around, WakeReason::NotNowOver),
-            Session::Resting | Session::Waiting { .. } | Session::Executing(_) => {
-                self.owes = Some(WakeReason::NotNowOver);
+            Session::Resting => self.owes = Some(WakeReason::NotNowOver),
+            Session::Waiting { .. } | Session::Executing(_) => {
+                // A push that came in mid-session stays: it counts whatever status is sent last.
+                self.owes.get_or_insert(WakeReason::NotNowOver);
             }
             // What it connects for first is to deliver the NotNow.
             Session::Waking(_) | Session::BackingOff if self.unsent().is_some() => {

@@ -169,6 +169,10 @@ impl Life {
     /// An event enters a condition.
     pub(super) fn enter(&mut self, of: &Of<'_>, condition: Condition) {
         self.held = self.held.with(condition, Holds::Yes);
+        if condition == Condition::Off {
+            // Who switches it off in the middle of a restart wants it off.
+            self.boots_at = SimTime::NEVER;
+        }
         if let Some(at) = rhythm_of(of, condition)
             && let Some(course) = self.courses.get_mut(at)
         {
@@ -183,10 +187,13 @@ impl Life {
         }
         let held = self.inside.and(self.held).has(condition);
         self.held = self.held.with(condition, Holds::No);
+        if condition == Condition::Off {
+            self.boots_at = SimTime::NEVER;
+        }
         if let Some(at) = rhythm_of(of, condition)
             && let Some(mut course) = self.courses.get(at).copied()
         {
-            course.turn(&self.beat(of, at), now, false);
+            course.restart(&self.beat(of, at), now, false);
             self.courses[at] = course;
         }
         if condition == Condition::PushDeaf {
@@ -227,6 +234,8 @@ impl Life {
         self.put(condition, inside);
         match (condition, inside) {
             (Condition::Off, false) => self.boot(of, now),
+            // Back on the network it opens a push connection anew, which every NAT remembers.
+            (Condition::Offline, false) => self.hear(of, now),
             (Condition::Locked, false) => {
                 self.put(Condition::BeforeFirstUnlock, false);
             }
@@ -251,7 +260,7 @@ impl Life {
         if let Some(at) = rhythm_of(of, Condition::Locked)
             && let Some(mut course) = self.courses.get(at).copied()
         {
-            course.turn(&self.beat(of, at), now, true);
+            course.restart(&self.beat(of, at), now, true);
             self.courses[at] = course;
         }
     }

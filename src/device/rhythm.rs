@@ -18,7 +18,7 @@ pub(super) struct Course {
     pub(super) next: SimTime,
     /// Numbers the draws.
     changes: u32,
-    /// Of daily windows: the edge of the last change, before its spread, in microseconds of the
+    /// Of daily windows: the edge of the next change, before its spread, in microseconds of the
     /// device's own scenario time since time zero.
     edge_us: u64,
 }
@@ -58,30 +58,38 @@ impl Course {
                 let inside = die.chance(*begins_inside);
                 // The first stretch is entered somewhere in its course, so that a crowd does not
                 // move in step.
-                self.plan(beat, beat.zero, inside, die.unit());
+                self.plan(beat, beat.zero, 0, inside, die.unit());
                 inside
             }
             Shape::Daily { windows, days, .. } => {
                 let inside = is_inside(windows, days, beat.week_us(0));
-                self.plan(beat, beat.zero, inside, 1.0);
+                self.plan(beat, beat.zero, 0, inside, 1.0);
                 inside
             }
         }
     }
 
-    /// A change was due at `due`, after which the condition holds or not, as `inside` says.
+    /// The next change was due at `due`, after which the condition holds or not, as `inside` says.
     pub(super) fn turn(&mut self, beat: &Beat<'_>, due: SimTime, inside: bool) {
         self.changes += 1;
-        self.plan(beat, due, inside, 1.0);
+        // Counted from its edge: a window may be over before its spread is.
+        self.plan(beat, due, self.edge_us, inside, 1.0);
     }
 
-    /// An event holds the condition: no change by itself until [`Course::turn`].
+    /// Something else than time has ended or begun the condition at `now`.
+    pub(super) fn restart(&mut self, beat: &Beat<'_>, now: SimTime, inside: bool) {
+        self.changes += 1;
+        self.plan(beat, now, beat.elapsed_us(now), inside, 1.0);
+    }
+
+    /// An event holds the condition: no change by itself until [`Course::restart`].
     pub(super) const fn hold(&mut self) {
         self.next = SimTime::NEVER;
     }
 
-    /// Draws when the stretch that began at `from` ends; `share` of it is left.
-    fn plan(&mut self, beat: &Beat<'_>, from: SimTime, inside: bool, share: f64) {
+    /// Draws when the stretch that began at `from` ends, of a rhythm of days the next edge after
+    /// `elapsed_us`; `share` of it is left.
+    fn plan(&mut self, beat: &Beat<'_>, from: SimTime, elapsed_us: u64, inside: bool, share: f64) {
         self.next = match beat.shape {
             Shape::Alternates {
                 inside: within,
@@ -100,8 +108,7 @@ impl Course {
                 days,
                 spread,
             } => {
-                let elapsed = beat.elapsed_us(from).max(self.edge_us);
-                let Some(edge) = next_edge(windows, days, beat, elapsed, inside) else {
+                let Some(edge) = next_edge(windows, days, beat, elapsed_us, inside) else {
                     self.next = SimTime::NEVER;
                     return;
                 };

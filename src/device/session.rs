@@ -90,10 +90,14 @@ impl Agent {
             self.put_off(around);
             return;
         }
-        // A NotNow that is over before it is delivered is followed by another look.
-        if self.owes != Some(WakeReason::NotNowOver) || self.unsent().is_none() {
-            self.owes = None;
-        }
+        self.owes = match (self.owes, why) {
+            // A NotNow that is over before it is delivered is followed by another look.
+            (Some(WakeReason::NotNowOver), _) if self.unsent().is_some() => self.owes,
+            // TokenUpdate fills this session: what it wakes for is left for the next.
+            (owes, WakeReason::Retry) if self.tells_of_its_token() => owes,
+            (_, why) if self.tells_of_its_token() && why != WakeReason::CheckIn => Some(why),
+            _ => None,
+        };
         self.sessions += 1;
         out.push(Output::Note(FactKind::Woke {
             channel: self.channel(around.device),
@@ -103,15 +107,19 @@ impl Agent {
         let asking = match self.enrollment {
             Enrollment::New => Asking::Authenticate,
             Enrollment::Authenticated => Asking::TokenUpdate,
-            Enrollment::Enrolled if self.owes_token => Asking::TokenUpdate,
+            Enrollment::Enrolled if self.tells_of_its_token() => Asking::TokenUpdate,
             Enrollment::Enrolled if self.unsent().is_some() => Asking::Result,
             Enrollment::Enrolled => Asking::Idle,
-            Enrollment::Unmanaged => {
+            Enrollment::UntilLogin | Enrollment::Unmanaged => {
                 self.session = Session::Resting;
                 return;
             }
         };
         self.ask(around, asking, out);
+    }
+
+    fn tells_of_its_token(&self) -> bool {
+        self.enrollment == Enrollment::Enrolled && self.owes_token
     }
 
     fn ask(&mut self, around: &Around<'_>, asking: Asking, out: &mut Vec<Output>) {
@@ -338,7 +346,8 @@ impl Agent {
             Some(Verdict::Gone) if self.user > 0 && asking == Asking::TokenUpdate => {
                 self.close(around, out);
                 self.session = Session::Resting;
-                self.enrollment = Enrollment::Unmanaged;
+                self.enrollment = Enrollment::UntilLogin;
+                self.owes = None;
                 return;
             }
             Some(Verdict::Gone | Verdict::Retry) | None => {}
@@ -348,6 +357,9 @@ impl Agent {
             self.close(around, out);
             self.give_up_enrolling(reason);
             return;
+        }
+        if asking == Asking::Idle {
+            self.owes.get_or_insert(WakeReason::Retry);
         }
         self.back_off(around, out);
     }

@@ -28,6 +28,11 @@ impl Timers {
         self.0[timer as usize] = at;
     }
 
+    /// When it is set for.
+    pub(super) const fn of(&self, timer: Timer) -> SimTime {
+        self.0[timer as usize]
+    }
+
     pub(super) fn clear(&mut self, timer: Timer) {
         self.set(timer, SimTime::NEVER);
     }

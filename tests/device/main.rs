@@ -8,6 +8,7 @@ mod manners;
 mod not_now;
 mod random;
 mod reach;
+mod returns;
 mod rig;
 mod session;
 mod users;

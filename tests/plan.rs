@@ -298,6 +298,8 @@ fn what_is_ordered_again_stands_behind_all_orders_and_names_the_one_it_replaces(
         .filter(|order| order.command == 0)
         .filter(due);
     assert_eq!(plan.reissues.len(), due.count());
+    // They need not be placed, and nobody is late who does not place them.
+    assert_eq!(plan.orders_certain(), count);
     // A second time it is the replacement that is replaced.
     let both = reissue("9m") + &reissue("9m30s");
     let twice = plan_of(&lively(&both), Seed(1));

@@ -244,7 +244,7 @@ fn health(finished: &Finished, plan: &Plan) -> Health {
         open_sockets_max: *sockets_max,
         achieved: ordered,
         planned: if whole {
-            plan.orders.len() as u64
+            ordered.max(plan.orders_certain() as u64)
         } else {
             ordered
         },

@@ -187,6 +187,21 @@ async fn an_order_that_has_settled_is_not_placed_again() {
 }
 
 #[tokio::test]
+async fn nor_is_one_that_would_replace_what_was_not_placed_again() {
+    // The second reissue took the first one's order, which was never placed, for an open one.
+    let mut plan = plan();
+    plan.reissues = [
+        (OrderIndex(2), OrderIndex(0)),
+        (OrderIndex(3), OrderIndex(2)),
+    ]
+    .into();
+    let done = local(operate(plan, Product::Reference, &[OrderIndex(0)])).await;
+    let (cancelled, ordered) = orders(&done.facts);
+    assert!(cancelled.is_empty());
+    assert_eq!(ordered, [0, 1]);
+}
+
+#[tokio::test]
 async fn nanomdm_is_not_asked_for_what_it_cannot_do() {
     let mut plan = plan();
     plan.reissues = [(OrderIndex(3), OrderIndex(0))].into();

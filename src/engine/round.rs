@@ -76,6 +76,11 @@ impl Round {
         order.into_iter().chain(happening).min()
     }
 
+    /// Whether every order was taken up; there may be happenings to come.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.next_order == self.by_due.len()
+    }
+
     fn order_due(&self) -> Option<SimTime> {
         let plan = &self.operator.plan;
         let &place = self.by_due.get(self.next_order)?;
@@ -139,7 +144,8 @@ impl Round {
         let earlier = self.operator.plan.reissues.get(&index).copied();
         if let Some(earlier) = earlier {
             if !self.replaceable.remove(&earlier) {
-                // It has settled, so there is nothing to replace.
+                // It has settled, so there is nothing to replace, nor for what would replace this.
+                self.replaceable.remove(&index);
                 return;
             }
             self.operator.note(FactKind::Cancelled {

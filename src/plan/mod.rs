@@ -210,6 +210,12 @@ impl Plan {
         &self.hash
     }
 
+    /// How many orders are placed at least: one that replaces another is placed only if that other
+    /// is still open.
+    pub fn orders_certain(&self) -> usize {
+        self.orders.len() - self.reissues.len()
+    }
+
     /// All orders by due time; at one time by index.
     pub fn by_due(&self) -> Vec<&Order> {
         let mut orders: Vec<&Order> = self.orders.iter().collect();

@@ -82,10 +82,10 @@ impl Operator {
         let mut round = Round::new(Rc::clone(&self), zero);
         loop {
             let due = round.due();
-            if due.is_none() {
+            if round.is_ordered() {
                 let idle = round.is_idle();
                 standing.send_replace(if idle { Standing::Idle } else { Standing::Busy });
-                if round.is_over() {
+                if due.is_none() && round.is_over() {
                     return;
                 }
             }

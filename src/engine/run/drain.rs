@@ -21,7 +21,14 @@ pub(super) struct Patience {
 impl Patience {
     /// Whether no order is open, or no device with an open order has anything planned before
     /// `end`: the latter seen twice, since a push may be on its way between two looks.
-    pub(super) async fn is_over(&mut self, crew: &Crew, end: SimTime) -> bool {
+    ///
+    /// `happenings` are when the timeline does something to pushes or by the operator's hand.
+    pub(super) async fn is_over(
+        &mut self,
+        crew: &Crew,
+        end: SimTime,
+        happenings: &[SimTime],
+    ) -> bool {
         let now = crew.now();
         if !crew.operator_is_idle() {
             *self = Self::default();
@@ -40,7 +47,8 @@ impl Patience {
             return false;
         }
         self.looked = Some(now);
-        if crew.anyone_has_plans(&open.devices, end).await {
+        let happens = happenings.iter().any(|at| now < *at && *at < end);
+        if happens || crew.anyone_has_plans(&open.devices, end).await {
             self.devices_idle_since = None;
             return false;
         }

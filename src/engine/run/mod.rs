@@ -227,6 +227,7 @@ pub async fn execute(
         tell,
         tick,
         stages_end: SimTime::ZERO,
+        happenings: Vec::new(),
     };
     let enrollment_failed = conductor.enroll(scenario, plan.devices()).await;
     let mut target_silent = false;
@@ -271,6 +272,8 @@ struct Conductor<T> {
     tick: tokio::time::Interval,
     /// When the stages are over; the drain counts from there.
     stages_end: SimTime,
+    /// When the timeline does something to pushes or by the operator's hand.
+    happenings: Vec<SimTime>,
 }
 
 impl<T: FnMut(Snapshot)> Conductor<T> {
@@ -308,6 +311,8 @@ impl<T: FnMut(Snapshot)> Conductor<T> {
         let zero = self.clock.now() + BREATH;
         self.crew.begin(zero).await;
         self.stages_end = zero + plan.real(plan.length());
+        let happenings = plan.happenings.iter();
+        self.happenings = happenings.map(|it| zero + plan.real(it.at)).collect();
         let observed_until = self.crew.is_observer().then_some(self.stages_end);
         loop {
             if self.crew.is_target_silent(self.clock.now(), SILENCE_MAX) {
@@ -336,7 +341,10 @@ impl<T: FnMut(Snapshot)> Conductor<T> {
         let mut patience = drain::Patience::default();
         loop {
             let hurried = *self.asked.borrow() == Halt::Everything;
-            if hurried || self.clock.now() >= end || patience.is_over(&self.crew, end).await {
+            if hurried
+                || self.clock.now() >= end
+                || patience.is_over(&self.crew, end, &self.happenings).await
+            {
                 return self.crew.is_target_silent(self.clock.now(), SILENCE_MAX);
             }
             self.pause(Step::Draining, Halt::Everything).await;

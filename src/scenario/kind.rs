@@ -46,7 +46,7 @@ pub(super) enum Kind {
     Count,
     /// A whole number of 0 or more.
     Seed,
-    /// A number above 0.
+    /// How many times faster.
     Factor,
     /// A number from 0 to 1, or a percentage.
     Share,
@@ -201,7 +201,7 @@ impl Kind {
             Self::Flag => "true or false".into(),
             Self::Count => "a whole number, 1 or more".into(),
             Self::Seed => "a whole number, 0 or more".into(),
-            Self::Factor => "a number above 0".into(),
+            Self::Factor => "a number from 0.001 to 1000000".into(),
             Self::Share => "a number from 0 to 1, as 0.05 or \"5%\"".into(),
             Self::Duration => "a length of time, as \"250ms\", \"30s\", \"5m\" or \"1h30m\"".into(),
             Self::Dist => "as \"5s\", \"3m..15m\", { lognormal = { median = \"20m\", p95 = \"2h\" } } or { exponential = { mean = \"5m\" } }".into(),

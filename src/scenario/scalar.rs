@@ -14,6 +14,10 @@ use crate::seed::Dist;
 /// The largest number that may have either sign: a clock that drifts by a tenth.
 const REAL_MAX: f64 = 100_000.0;
 
+/// How much faster than real time devices may live: a second as 17 minutes, or 11 days as a second.
+/// Any span of a scenario still fits on both clocks.
+pub(super) const FACTORS: std::ops::RangeInclusive<f64> = 0.001..=1_000_000.0;
+
 /// A value that is no table of keys. `Err` is the end of a sentence that begins with the key;
 /// `Ok(None)` when what is wrong is noted already.
 #[expect(clippy::too_many_lines, reason = "one arm per kind")]
@@ -78,7 +82,7 @@ pub(super) fn read(
             Typed::Seed(seed.map_err(|_| is_wrong())?)
         }
         Kind::Factor => match number(node) {
-            Some(number) if number > 0.0 => Typed::Number(number),
+            Some(number) if FACTORS.contains(&number) => Typed::Number(number),
             Some(_) | None => return Err(is_wrong()),
         },
         Kind::Share => {

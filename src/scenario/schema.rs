@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::calendar::DAYS;
 use super::keys::SCENARIO;
 use super::kind::{Key, Kind, MISBEHAVIOURS, Need, Section};
+use super::scalar::FACTORS;
 use super::{event, request};
 use crate::scenario::document::Node;
 
@@ -117,7 +118,9 @@ fn kind(of: Kind) -> Value {
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Count => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
         Kind::Seed => json!({ "type": "integer", "minimum": 0 }),
-        Kind::Factor => json!({ "type": "number", "exclusiveMinimum": 0 }),
+        Kind::Factor => {
+            json!({ "type": "number", "minimum": FACTORS.start(), "maximum": FACTORS.end() })
+        }
         Kind::Share => json!({ "oneOf": [
             { "type": "number", "minimum": 0, "maximum": 1 },
             { "type": "string", "pattern": "^\\s*[0-9.]+\\s*%\\s*$" }

@@ -136,3 +136,27 @@ fn a_bundle_is_written_where_it_is_wanted_and_is_the_same_each_time() {
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("already holds a results bundle"), "{err}");
 }
+
+#[test]
+fn a_rehearsal_of_more_months_than_a_certificate_lives_is_no_failure() {
+    // Devices and server renew theirs in time; on scaled real time months are hours.
+    let late = SMALL.replace(
+        "[[stages]]",
+        "[[stages]]\nname = \"term\"\nduration = \"100d\"\n\n[[stages]]",
+    );
+    let folder = folder(&late);
+    let (code, said, _) = rehearse(folder.path(), &["s.toml", "-q"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("10 of 10 commands completed"), "{said}");
+}
+
+#[test]
+fn a_time_scale_that_no_clock_can_show_is_refused() {
+    let folder = folder(SMALL);
+    for scale in ["1e300", "1e-300", "0.0", "inf"] {
+        let set = format!("time-scale={scale}");
+        let (code, _, why) = rehearse(folder.path(), &["s.toml", "-q", "--set", &set]);
+        assert_eq!(code, 104, "{why}");
+        assert!(why.contains("a number from 0.001 to 1000000"), "{why}");
+    }
+}

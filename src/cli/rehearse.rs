@@ -31,10 +31,12 @@ const SHOWN_EVERY: Duration = Duration::from_millis(100);
 pub(super) fn run(args: &RehearseArgs) -> Result<u8, Stop> {
     let scenario = load::scenario(&args.scenario)?;
     let plan = Arc::new(load::plan(&scenario, &args.scenario.scenario)?);
+    let drain = args.drain.mul_f64(scenario.time_scale);
     let settings = Settings {
-        drain: args.drain.mul_f64(scenario.time_scale),
+        drain,
         ..Settings::default()
     };
+    let settings = settings.outlasting(plan.length() + drain);
     let told = Told::of_rehearsal(&plan, settings.epoch.0).with_target(&target(&scenario));
     let bundle = args.out.as_deref().map(Bundle::create).transpose();
     let mut bundle = bundle.map_err(|error| Stop::because(Exit::Unexpected, error))?;

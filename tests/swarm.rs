@@ -34,7 +34,7 @@ const TROUBLE: Duration = Duration::from_secs(3_600);
 const HEALING: Duration = Duration::from_secs(3 * 24 * 3_600);
 
 /// What a cohort may be like: lines of its table, each there in half of the scenarios and cohorts.
-const LIFE: [&str; 24] = [
+const LIFE: [&str; 23] = [
     r#"sleep = { asleep = "1m..20m", awake = "10s..5m", share-asleep = 0.5 }"#,
     r#"link = { offline = "5s..10m", online = "10s..20m", share-offline = 0.2 }"#,
     r#"not-now = { requests = ["ProfileList"], probability = 0.6, for = "5s..10m" }"#,
@@ -43,9 +43,10 @@ const LIFE: [&str; 24] = [
     r#"wake-delay = "0s..20s""#,
     r#"reply = { usual = "0s..2m" }"#,
     r#"back-off = { initial = "1s", max = "10m" }"#,
-    r#"passcode = true"#,
     r#"woken-by-push = "1s..5s""#,
-    r#"lock = { locked = "1m..1h", unlocked = "10s..10m", share-locked = 0.5 }"#,
+    // Nobody would unlock what only restarts.
+    r#"passcode = true
+lock = { locked = "1m..1h", unlocked = "10s..10m", share-locked = 0.5 }"#,
     r#"power = { off = "1m..30m", on = "10m..1h", share-off = 0.1, boot = "10s..1m" }"#,
     r#"agent = { stopped = { for = "1m..20m", every = "10m..40m" }, throttled = 0.3 }"#,
     r#"clock = { offset = "+200d", share = 0.3 }"#,

@@ -11,9 +11,9 @@ use super::phase::{Fold, Marks};
 use super::setup::Orderer;
 use super::{ChannelRecord, Ledger, micros};
 
-/// The longest log of one channel before it is folded: ten round trips, or as many pushes that were
-/// stored for a device that is away; 3 KiB.
-const LOG_MAX: usize = 48;
+/// The longest log of one channel before it is folded: five round trips, or as many pushes that were
+/// stored for a device that is away; 2 KiB.
+const LOG_MAX: usize = 24;
 
 impl Ledger {
     /// Folds a settled command's life and forgets it.

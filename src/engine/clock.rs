@@ -1,6 +1,11 @@
 //! The only reader of the operating system's clock.
+//!
+//! It measures with the runtime's instant, which is the system's, so that timers and stamps agree
+//! even where a test has paused the runtime's time.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 use crate::time::{RunEpoch, SimTime, WallTime};
 
@@ -15,14 +20,14 @@ impl Clock {
     /// Begins a run: [`SimTime::ZERO`] is this moment.
     pub fn start() -> Self {
         Self {
-            started: instant_now(),
+            started: Instant::now(),
             epoch: RunEpoch(wall_now()),
         }
     }
 
     /// How long the run has lasted.
     pub fn now(self) -> SimTime {
-        SimTime::ZERO + instant_now().saturating_duration_since(self.started)
+        SimTime::ZERO + Instant::now().saturating_duration_since(self.started)
     }
 
     /// The wall time at which the run began.
@@ -48,14 +53,6 @@ pub fn wall_now() -> WallTime {
         i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
     });
     WallTime::from_unix_micros(micros)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this file is where the clock is read"
-)]
-fn instant_now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

@@ -5,10 +5,16 @@ use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+#[cfg(test)]
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::{ServerName, UnixTime};
+#[cfg(test)]
+use tokio::io::DuplexStream;
 use tokio::net::{TcpSocket, TcpStream};
+#[cfg(test)]
+use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -28,6 +34,9 @@ pub(super) struct Connector {
     address: SocketAddr,
     name: ServerName<'static>,
     next_source: Cell<u32>,
+    /// Takes the place of the network.
+    #[cfg(test)]
+    memory: Option<Memory>,
 }
 
 impl Connector {
@@ -37,6 +46,18 @@ impl Connector {
             address,
             name,
             next_source: Cell::new(0),
+            #[cfg(test)]
+            memory: None,
+        })
+    }
+
+    /// The same without any socket.
+    #[cfg(test)]
+    pub(super) fn through(memory: Memory, endpoint: &Endpoint) -> Result<Self, EndpointError> {
+        let memory = Some(memory);
+        Ok(Self {
+            memory,
+            ..Self::new(endpoint)?
         })
     }
 
@@ -45,6 +66,10 @@ impl Connector {
         &self,
         tls: Option<Arc<ClientConfig>>,
     ) -> Result<Connection, Broken> {
+        #[cfg(test)]
+        if let Some(memory) = &self.memory {
+            return Ok(memory.connect().await);
+        }
         let tcp = self.dial().await.map_err(|e| classify(&e, self.address))?;
         // A request is one write; waiting for more would only add to its latency.
         tcp.set_nodelay(true)
@@ -113,6 +138,8 @@ pub(super) struct Connection {
 enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    #[cfg(test)]
+    Memory(DuplexStream),
 }
 
 impl Connection {
@@ -130,6 +157,33 @@ impl Connection {
             Stream::Tls(tls) => {
                 http1::exchange(&mut **tls, clock, request, &mut self.buffer, times).await
             }
+            #[cfg(test)]
+            Stream::Memory(stream) => {
+                http1::exchange(stream, clock, request, &mut self.buffer, times).await
+            }
+        }
+    }
+}
+
+/// Connections within this process, so that a test can run where time is paused.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    /// How long it takes until a connection stands.
+    pub(super) connects_in: Duration,
+    /// Gets the server's end of each.
+    pub(super) accepted: mpsc::Sender<DuplexStream>,
+}
+
+#[cfg(test)]
+impl Memory {
+    async fn connect(&self) -> Connection {
+        tokio::time::sleep(self.connects_in).await;
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        self.accepted.send(theirs).await.unwrap();
+        Connection {
+            stream: Stream::Memory(ours),
+            buffer: Vec::new(),
         }
     }
 }

@@ -29,6 +29,8 @@ mod losses;
 mod operator;
 #[cfg(test)]
 mod operator_tests;
+#[cfg(test)]
+mod paused_tests;
 mod ports;
 #[doc(hidden)]
 pub mod probe;

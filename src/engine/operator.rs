@@ -89,7 +89,7 @@ impl Operator {
                     return;
                 }
             }
-            let ready = self.clock.instant(due.unwrap_or(SimTime::NEVER)).into();
+            let ready = self.clock.instant(due.unwrap_or(SimTime::NEVER));
             let event = tokio::select! {
                 biased;
                 _ = halt.wait_for(|halt| *halt != Halt::No) => Event::Halted,

@@ -111,7 +111,7 @@ impl Worker {
 }
 
 /// The loop's state.
-struct Turner {
+pub(super) struct Turner {
     shard: Shard,
     courier: Courier,
     announcer: Announcer,
@@ -133,7 +133,7 @@ enum Event {
 }
 
 impl Turner {
-    fn new(
+    pub(super) fn new(
         plan: WorkerPlan,
         connector: Connector,
         scribe: Scribe,
@@ -173,7 +173,7 @@ impl Turner {
         }
     }
 
-    async fn run(mut self) -> Histogram<u64> {
+    pub(super) async fn run(mut self) -> Histogram<u64> {
         let returns = self.courier.returns();
         loop {
             self.serve_timers();
@@ -184,7 +184,7 @@ impl Turner {
             let event = tokio::select! {
                 () = returns.arrived() => Event::Answer,
                 message = self.inbox.recv() => message.map_or(Event::Stop, Event::Message),
-                () = tokio::time::sleep_until(self.clock.instant(wake).into()) => Event::Deadline,
+                () = tokio::time::sleep_until(self.clock.instant(wake)) => Event::Deadline,
                 () = self.announcer.pass_on(), if self.announcer.is_waiting() => Event::Announced,
             };
             match event {

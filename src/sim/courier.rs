@@ -171,7 +171,7 @@ impl World {
             sent: so_far(stamps.sent),
             ..stamps
         };
-        let why = Broken::Cut("the device closed the connection".to_owned());
+        let why = Broken::Cut("the device left the network".to_owned());
         self.answer(channel, id, stamps, self.now, Err(why));
     }
 }

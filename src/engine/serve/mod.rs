@@ -244,7 +244,7 @@ async fn push_again(shared: Arc<Shared>) {
     loop {
         let deadline = shared.machine().deadline().unwrap_or(SimTime::NEVER);
         tokio::select! {
-            () = sleep_until(shared.clock.instant(deadline).into()) => {}
+            () = sleep_until(shared.clock.instant(deadline)) => {}
             () = shared.sooner.notified() => continue,
         }
         let orders = shared.call(|server, now| server.tick(now));

@@ -200,7 +200,7 @@ impl Agent {
         }
         if around.life.is_held_back(around.traits) {
             // The system has the push; the agent learns of it when it runs again.
-            self.owes = Some(WakeReason::AgentReturn);
+            self.owe(WakeReason::AgentReturn);
             return;
         }
         match self.session {
@@ -261,10 +261,16 @@ impl Agent {
     pub(super) fn wants(&mut self, around: &Around<'_>, why: WakeReason) {
         match self.session {
             Session::Resting if self.is_up(around) => self.wake(around, why),
-            Session::Resting | Session::Waiting { .. } | Session::Executing(_) => {
-                self.owes = Some(why);
-            }
+            Session::Resting | Session::Waiting { .. } | Session::Executing(_) => self.owe(why),
             Session::Waking(_) | Session::BackingOff => {}
+        }
+    }
+
+    /// Will have another session as soon as it can. A NotNow that is over and still to be delivered
+    /// keeps its word: it needs one more look after that.
+    fn owe(&mut self, why: WakeReason) {
+        if self.owes != Some(WakeReason::NotNowOver) || self.unsent().is_none() {
+            self.owes = Some(why);
         }
     }
 
@@ -333,7 +339,7 @@ impl Agent {
                 self.timers.clear(Timer::Execute);
                 self.close(around, out);
                 self.session = Session::Resting;
-                self.owes = Some(WakeReason::NetworkReturn);
+                self.owe(WakeReason::NetworkReturn);
             }
             Session::Resting | Session::Waking(_) | Session::BackingOff => {}
         }

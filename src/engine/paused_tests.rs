@@ -59,7 +59,7 @@ name = "carts"
 count = 6
 preset = "cart-ipad"
 sleep = { daily = ["08:52..08:54", "09:02..09:05"] }
-lock = { daily = ["08:51..08:58", "09:07..09:20"] }
+lock = { daily = ["08:45..08:58", "09:07..09:20"] }
 power = { boot = "31s" }
 push-latency = "211ms"
 stored-push-delay = "1009ms"
@@ -275,6 +275,8 @@ async fn play_paused(
     spawn_local(collect(batches, Rc::clone(&facts)));
     let turner = Turner::new(worker, connector, Scribe::new(clock, 0, recorder), inbox);
     let turner = spawn_local(turner.run());
+    // On time, as the simulation begins. `run` says it a moment ahead, and what devices begin in is
+    // noted at that moment.
     sleep_until(clock.instant(zero)).await;
     mailbox.send(ToWorker::Begin(zero)).await.unwrap();
     sleep_until(clock.instant(end)).await;

@@ -120,6 +120,8 @@ pub(super) struct Turner {
     clock: Clock,
     timeline: VecDeque<(Duration, DeviceId, Change)>,
     zero: Option<SimTime>,
+    /// Whether time zero has come.
+    has_begun: bool,
     lateness: Histogram<u64>,
     flushed: SimTime,
 }
@@ -167,6 +169,7 @@ impl Turner {
             clock: plan.clock,
             timeline: plan.timeline.into(),
             zero: None,
+            has_begun: false,
             lateness: Histogram::new_with_bounds(1, 3_600_000_000, 3)
                 .expect("the bounds are constants that fit"),
             flushed: SimTime::ZERO,
@@ -221,7 +224,6 @@ impl Turner {
             ToWorker::Push(push, keep) => self.shard.push(push, keep),
             ToWorker::Begin(zero) => {
                 self.zero = Some(zero);
-                self.shard.begin(zero);
             }
             ToWorker::HasPlans(devices, end, answer) => {
                 let any = self.anyone_has_plans(&devices, end);
@@ -251,6 +253,9 @@ impl Turner {
     }
 
     fn deadline(&mut self) -> SimTime {
+        if let (Some(zero), false) = (self.zero, self.has_begun) {
+            return self.shard.deadline().min(zero);
+        }
         let event = match (self.zero, self.timeline.front()) {
             (Some(zero), Some(&(after, ..))) => zero + after,
             (Some(_), None) | (None, _) => SimTime::NEVER,
@@ -270,7 +275,11 @@ impl Turner {
 
     fn serve_timers(&mut self) {
         let now = self.clock.now();
-        if let Some(zero) = self.zero {
+        if let Some(zero) = self.zero.filter(|zero| *zero <= now) {
+            if !self.has_begun {
+                self.has_begun = true;
+                self.shard.begin(zero);
+            }
             while let Some(&(after, device, change)) = self.timeline.front()
                 && zero + after <= now
             {

@@ -152,7 +152,7 @@ impl Network {
         let cut_before = draw.chance(faults.cut_before) | (trip.fate == Trouble::CutBefore);
         let cut_after = draw.chance(faults.cut_after) | (trip.fate == Trouble::CutAfter);
         let lost = draw.chance(faults.lost) | (trip.fate == Trouble::Lost);
-        let latency = draw.span(&self.conditions.latency) + trip.latency / 2;
+        let latency = draw.span(&self.conditions.latency);
         let asked = request.asked;
         if let Trouble::RefusesTls(why) = &trip.fate {
             return Fate {
@@ -187,13 +187,16 @@ impl Network {
             }
         } else if cut_before {
             Ending::Fails {
-                at: sent + latency,
+                at: sent + latency + trip.latency / 2,
                 why: cut(),
             }
         } else {
             Ending::Arrives {
-                at: sent + latency,
-                back: draw.span(&self.conditions.server_time) + latency + trip.slow_read,
+                at: sent + latency + trip.latency / 2,
+                back: draw.span(&self.conditions.server_time)
+                    + latency
+                    + trip.latency / 2
+                    + trip.slow_read,
                 is_cut: cut_after,
             }
         };

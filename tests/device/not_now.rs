@@ -231,6 +231,50 @@ fn a_refused_command_is_refused_again_while_the_reason_holds() {
     ");
 }
 
+/// A device whose agent crashed with a NotNow to deliver: the reason ended, a push came, and the poll
+/// after NotNow was forgotten over the push; the server waited for it for ever.
+#[test]
+fn a_push_to_a_crashed_agent_does_not_make_it_forget_to_poll() {
+    let story = Rig::enrolled_as(refuses("ProfileList", 20))
+        .serve([Says::Command(0, "ProfileList"), Says::Cut])
+        .push()
+        .until(1)
+        .until(2)
+        .change(Change::Enter(Condition::AgentStopped))
+        .until(60)
+        .push()
+        .until(100)
+        .change(Change::Leave(Condition::AgentStopped))
+        .until(120);
+    assert_snapshot!(check(story), @r"
+    0.000s push 0 accepted
+    1.000s push 0 delivered
+    1.500s wakes: Push
+    1.500s -> Idle
+    1.600s <- #0 ProfileList
+    1.600s refuses #0: busy
+    1.600s -> NotNow #0
+    1.700s <- the connection was cut: reset by peer
+    1.700s closes
+    1.700s session over
+    2.000s is agent-stopped
+    21.600s would execute #0 again, polls
+    60.000s push 1 accepted
+    61.000s push 1 delivered
+    100.000s is awake and online
+    100.500s wakes: NotNowOver
+    100.500s -> NotNow #0
+    100.600s <- nothing
+    100.600s closes
+    100.600s session over
+    101.100s wakes: NotNowOver
+    101.100s -> Idle
+    101.200s <- nothing
+    101.200s closes
+    101.200s session over
+    ");
+}
+
 #[test]
 fn what_apple_lets_no_device_refuse_is_executed() {
     let mut always = refuses("", 30);

@@ -66,6 +66,7 @@ fn cases() -> Vec<(&'static str, String)> {
         ("a command with two sources", stage("{ request = \"ProfileList\", file = \"a.plist\", each = 1 },")),
         ("both rate and each", info("rate = \"1/s\", each = 1")),
         ("far too many orders", info("each = 1_000_000_000")),
+        ("far too many changes", cohort("count = 9_000_000\n[[timeline]]\nat = \"5m\"\ndo = \"move-to-hotspot\"\n")),
         ("an unknown metric", threshold("metric = \"push-to-complete p99\"\nbelow = \"30s\"")),
         ("a threshold on an unknown cohort", threshold("metric = \"wake{cohort=cards} p99\"\nbelow = \"30s\"")),
         ("a latency limit without unit", threshold("metric = \"wake p99\"\nbelow = 30")),

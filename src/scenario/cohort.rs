@@ -28,6 +28,12 @@ impl<'a> Names<'a> {
         &self.cohorts[usize::from(id.0)]
     }
 
+    /// How many devices a cohort has, or all have together.
+    pub(super) fn devices(&self, of: Option<CohortId>) -> f64 {
+        let meant = self.meant(of).iter();
+        meant.map(|cohort| f64::from(cohort.count)).sum()
+    }
+
     /// The name of a cohort.
     pub(super) fn name(&self, id: CohortId) -> &'a str {
         &self.cohort(id).name

@@ -233,8 +233,34 @@ pub(super) fn timeline(
             number,
         };
         reading.add_to(&mut timeline, &mut resolving.problems);
+        if changes(&timeline, names) + reissued(&timeline, names, stages) > TIMELINE_MAX {
+            resolving.problems.add(
+                table.place_of("do"),
+                "the timeline up to here changes devices, or places orders again, too often",
+                format!("at most {TIMELINE_MAX:.0} times, all devices and orders together"),
+            );
+            break;
+        }
     }
     timeline
+}
+
+/// No plan has more entries in its timeline: at 32 bytes each they are as large as all its orders.
+const TIMELINE_MAX: f64 = 20e6;
+
+/// How often the timeline changes one device.
+fn changes(timeline: &Timeline, names: &Names<'_>) -> f64 {
+    let of = |event: &Event| names.devices(event.to) * event.share * event.changes.len() as f64;
+    timeline.events.iter().map(of).sum()
+}
+
+/// How many orders the timeline places again at most.
+fn reissued(timeline: &Timeline, names: &Names<'_>, stages: &[Stage]) -> f64 {
+    let commands = stages.iter().flat_map(|stage| {
+        let of = move |command| names.orders(command, stage.duration);
+        stage.commands.iter().map(of)
+    });
+    timeline.reissues.len() as f64 * commands.sum::<f64>()
 }
 
 /// One event while it is read.

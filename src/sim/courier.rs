@@ -46,7 +46,7 @@ impl World {
                 }
                 Output::Token(channel, None) => {
                     let since = self.env.epoch.wall(self.now);
-                    self.admission.token_changed(channel, u32::MAX, since);
+                    self.admission.unregistered(channel, since);
                 }
                 Output::Note(fact) => self.note(fact),
             }

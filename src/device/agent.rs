@@ -10,8 +10,8 @@ use super::life::Life;
 use super::not_now;
 use super::session::{Session, Unsent};
 use super::timers::{Timer, Timers};
-use super::traits::Traits;
-use crate::condition::{Condition, Conditions};
+use super::traits::{Platform, Traits};
+use crate::condition::{Condition, Conditions, Holds};
 use crate::fact::{FactKind, Ignored, WakeReason};
 use crate::ids::{Channel, DeviceId, RequestId};
 use crate::protocol::request_types::version;
@@ -430,11 +430,16 @@ impl Agent {
 
 /// What decides about NotNow.
 pub(super) fn subject(around: &Around<'_>, user: u8) -> not_now::Subject {
+    let mut conditions = around.conditions();
+    if around.traits.platform == Platform::Mac && conditions.has(Condition::Asleep) {
+        // A Mac that talks in its sleep is in a dark wake, whether a push or its own nap woke it.
+        conditions = conditions.with(Condition::DarkWake, Holds::Yes);
+    }
     not_now::Subject {
         platform: around.traits.platform,
         os_version: version(&around.traits.os_version),
         passcode: around.traits.passcode,
         line: not_now::Line::of_user(user),
-        conditions: around.conditions(),
+        conditions,
     }
 }

@@ -402,3 +402,43 @@ fn one_that_is_gone_never_comes_back() {
     0.000s push 0 stored
     ");
 }
+
+/// A Mac whose lid was shut executed whatever a push brought, on battery too: only its own naps
+/// counted as Power Nap.
+#[test]
+fn a_mac_on_battery_that_a_push_wakes_refuses_all_but_the_nine() {
+    let shut = Traits {
+        platform: Platform::Mac,
+        woken_by_push: Some(constant(1)),
+        ..traits()
+    };
+    let story = Rig::enrolled_as(shut)
+        .serve([Says::Command(0, "DeviceInformation")])
+        .change(Change::Enter(Condition::OnBattery))
+        .change(Change::Enter(Condition::Asleep))
+        .push()
+        .until(10)
+        .change(Change::Leave(Condition::Asleep))
+        .until(20);
+    assert_snapshot!(check(story), @r"
+    0.000s is on-battery
+    0.000s is asleep, on-battery
+    0.000s push 0 accepted
+    2.000s push 0 delivered
+    2.500s wakes: Push
+    2.500s -> Idle
+    2.600s <- #0 DeviceInformation
+    2.600s refuses #0: dark-wake
+    2.600s -> NotNow #0
+    2.700s <- nothing
+    2.700s closes
+    2.700s session over
+    10.000s is on-battery
+    10.000s would execute #0 again, polls
+    10.500s wakes: NotNowOver
+    10.500s -> Idle
+    10.600s <- nothing
+    10.600s closes
+    10.600s session over
+    ");
+}

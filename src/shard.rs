@@ -33,6 +33,9 @@ impl Share {
     }
 }
 
+/// Stale deadlines that are no trouble, however few devices there are.
+const STALE_MIN: usize = 64;
+
 /// The devices of one worker.
 #[derive(Debug)]
 pub struct Shard {
@@ -326,6 +329,19 @@ impl Shard {
         if next != SimTime::NEVER {
             self.deadlines.push(Reverse((next, row)));
         }
+        if self.deadlines.len() > 2 * self.rows.len() + STALE_MIN {
+            self.drop_stale();
+        }
+    }
+
+    /// Drops the deadlines that are not their rows' any more. A row has one that counts, and a device
+    /// that is woken many times before a deadline of tomorrow has left many of them.
+    fn drop_stale(&mut self) {
+        let mut live = std::mem::take(&mut self.deadlines).into_vec();
+        live.retain(|Reverse((at, row))| self.rows[*row as usize].armed == *at);
+        live.sort_unstable();
+        live.dedup();
+        self.deadlines = live.into();
     }
 }
 

@@ -11,9 +11,9 @@ use super::phase::{Fold, Marks};
 use super::setup::Orderer;
 use super::{ChannelRecord, Ledger, micros};
 
-/// The longest log of one channel before it is folded: five round trips, or as many pushes that were
-/// stored for a device that is away; 2 KiB.
-const LOG_MAX: usize = 24;
+/// The longest log of one channel before it is folded: two round trips and a push, or as many pushes
+/// that were stored for a device that is away. It fits where a log begins, so that none grows.
+const LOG_MAX: usize = 12;
 
 impl Ledger {
     /// Folds a settled command's life and forgets it.

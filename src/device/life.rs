@@ -66,7 +66,6 @@ impl Life {
     /// All that holds: by rhythm and event, and what follows from it.
     pub(super) fn conditions(&self, traits: &Traits) -> Conditions {
         let mut all = self.inside.and(self.held);
-        let holds = |condition: bool| if condition { Holds::Yes } else { Holds::No };
         if !traits.passcode {
             all = all.without(Conditions::of(&[
                 Condition::Locked,
@@ -77,14 +76,13 @@ impl Life {
             all = all.with(Condition::Locked, Holds::Yes);
         }
         let silent = traits.offline_before_first_unlock && all.has(Condition::BeforeFirstUnlock);
-        all = all.with(
-            Condition::Offline,
-            holds(all.has(Condition::Offline) || silent),
-        );
-        all.with(
-            Condition::DarkWake,
-            holds(all.has(Condition::DarkWake) && all.has(Condition::Asleep)),
-        )
+        if silent {
+            all = all.with(Condition::Offline, Holds::Yes);
+        }
+        if !all.has(Condition::Asleep) {
+            all = all.with(Condition::DarkWake, Holds::No);
+        }
+        all
     }
 
     /// Whether the device has no network.

@@ -204,7 +204,7 @@ impl Device {
             }
             Change::Reboot => self.reconsider(env, now, out, |life, of| life.reboot(of, now)),
             Change::SetClock(ahead_us) => self.set_clock(env, now, ahead_us, out),
-            Change::SyncClock => self.sync_clock(now, out),
+            Change::SyncClock => self.sync_clock(out),
             Change::EndRule(number) => {
                 self.ended_rules |= 1 << number;
                 self.each(env, now, |agent, around| agent.end_deferrals(around, out));
@@ -224,9 +224,9 @@ impl Device {
     ) {
         let traits = self.traits(env);
         let before = self.life.conditions(traits);
-        let around = self.around(env, now);
-        let were_up: u32 = self
-            .agents()
+        let (around, agent, users) = self.split(env, now);
+        let agents = std::iter::once(&*agent).chain(&*users);
+        let were_up: u32 = agents
             .filter(|agent| agent.is_up(&around))
             .map(|agent| 1 << agent.user)
             .sum();
@@ -268,7 +268,7 @@ impl Device {
         self.note_clock(env, now, out);
     }
 
-    fn sync_clock(&mut self, _now: SimTime, out: &mut Vec<Output>) {
+    fn sync_clock(&mut self, out: &mut Vec<Output>) {
         if self.clock.take().is_some() {
             out.push(Output::Note(FactKind::Clock {
                 device: self.id,
@@ -283,7 +283,7 @@ impl Device {
         let cut_off = self.life.is_cut_off(traits);
         let drifts = traits.clock.drift_ppm != 0.0;
         if !cut_off && !drifts {
-            return self.sync_clock(now, out);
+            return self.sync_clock(out);
         }
         if let (Some(clock), false) = (self.clock.as_deref_mut(), cut_off) {
             clock.reset(now, 0);
@@ -415,17 +415,23 @@ impl Device {
         std::iter::once(&mut self.agent).chain(&mut self.users)
     }
 
-    fn around<'a>(&'a self, env: &'a Environment, now: SimTime) -> Around<'a> {
-        Around {
+    /// The agents, and what they can see of the device.
+    fn split<'a>(
+        &'a mut self,
+        env: &'a Environment,
+        now: SimTime,
+    ) -> (Around<'a>, &'a mut Agent, &'a mut [Agent]) {
+        let around = Around {
+            ahead_us: self.ahead_us(env, now),
             env,
-            traits: self.traits(env),
+            traits: env.traits(self.cohort),
             device: self.id,
             life: &self.life,
-            ahead_us: self.ahead_us(env, now),
             ended_rules: self.ended_rules,
             was_enrolled: self.was_enrolled,
             now,
-        }
+        };
+        (around, &mut self.agent, &mut self.users)
     }
 
     /// Lets every agent do something.
@@ -458,23 +464,10 @@ impl Device {
         user: u8,
         act: impl FnOnce(&mut Agent, &Around<'_>) -> T,
     ) -> T {
-        let traits = env.traits(self.cohort);
-        let around = Around {
-            env,
-            traits,
-            device: self.id,
-            life: &self.life,
-            ahead_us: self
-                .clock
-                .as_ref()
-                .map_or(0, |clock| clock.ahead_us(env, &traits.clock, now)),
-            ended_rules: self.ended_rules,
-            was_enrolled: self.was_enrolled,
-            now,
-        };
+        let (around, agent, users) = self.split(env, now);
         let agent = match user {
-            0 => Some(&mut self.agent),
-            user => self.users.get_mut(usize::from(user) - 1),
+            0 => Some(agent),
+            user => users.get_mut(usize::from(user) - 1),
         };
         agent.map_or_else(T::default, |agent| act(agent, &around))
     }

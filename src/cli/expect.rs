@@ -5,7 +5,7 @@ use crate::plan::Plan;
 use crate::record::cause::Cause;
 use crate::report::exit::Exit;
 use crate::report::expect::{Expectation, Expected, HowMany};
-use crate::scenario::{self as written, Expect, ExpectAt, Scenario};
+use crate::scenario::{self as written, Expect, ExpectAt, Scenario, suggest};
 
 /// On which clock a scenario is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,9 @@ pub(super) fn check_causes(scenario: &Scenario) -> Result<(), Stop> {
     let unknown = scenario.expects.iter().filter_map(|expect| {
         let name = expect.cause.as_deref()?;
         Cause::find(name).is_none().then(|| {
-            let names: Vec<&str> = Cause::all().map(Cause::name).collect();
-            format!(
-                "error: {}: there is no cause \"{name}\"\nhelp: one of {}",
-                expect.place,
-                names.join(", ")
-            )
+            let right = suggest(name, Cause::all().map(Cause::name));
+            let place = &expect.place;
+            format!("error: {place}: there is no cause \"{name}\"\nhelp: {right}")
         })
     });
     let errors: Vec<String> = unknown.collect();

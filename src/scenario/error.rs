@@ -213,7 +213,7 @@ fn floor_boundary(text: &str, at: usize) -> usize {
 }
 
 /// `did you mean ..` when one of `names` is near `written`, else what there is to choose from.
-pub(super) fn suggest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+pub fn suggest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let near = names
         .iter()

@@ -40,7 +40,7 @@ mod work;
 
 pub use assumed::{ASSUMED, Assumption, Grade};
 pub use calendar::{written_week_time, written_windows};
-pub use error::{Colour, ScenarioError, ScenarioErrors};
+pub use error::{Colour, ScenarioError, ScenarioErrors, suggest};
 pub use event::{Deed, Event, Happening, Reissue, Timeline};
 pub use expect::{Expect, ExpectAt, Expected, HowMany};
 pub use schema::schema;

@@ -1,6 +1,5 @@
 //! Newtypes for everything that has a name or a number.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -60,11 +59,33 @@ pub struct OrderIndex(pub u32);
 pub struct CommandUuid(pub Arc<str>);
 
 impl CommandUuid {
-    /// The UUID of order `index` in the run `run`: version 5, so that a second run reuses none.
+    /// The UUID of order `index` in the run `run`, so that a second run reuses none. It names its
+    /// order, as a push token names its owner: a version 8 UUID (RFC 9562) of the masked index and
+    /// a checksum.
     pub fn of_order(run: RunId, index: OrderIndex) -> Self {
-        let uuid = uuid::Uuid::new_v5(&uuid::Uuid::from_bytes(run.0), &index.0.to_be_bytes());
-        Self(uuid.to_string().to_uppercase().into())
+        let uuid = order_uuid(&order_key(run), index);
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        Self((&*uuid.hyphenated().encode_upper(&mut text)).into())
     }
+}
+
+/// What the checksums in the UUIDs of a run's orders are keyed with.
+fn order_key(run: RunId) -> [u8; 32] {
+    blake3::derive_key("mdmstorm 2026 command uuid", &run.0)
+}
+
+fn order_uuid(key: &[u8; 32], index: OrderIndex) -> uuid::Uuid {
+    let sum = blake3::keyed_hash(key, &index.0.to_be_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&sum.as_bytes()[..16]);
+    let mask = order_mask(key);
+    bytes[..4].copy_from_slice(&(index.0 ^ mask).to_be_bytes());
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// Hides the indexes, so that the UUIDs of two runs do not begin alike.
+fn order_mask(key: &[u8; 32]) -> u32 {
+    u32::from_be_bytes([key[0], key[1], key[2], key[3]])
 }
 
 impl fmt::Display for CommandUuid {
@@ -77,27 +98,33 @@ impl fmt::Display for CommandUuid {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunId(pub [u8; 16]);
 
-/// Which order a CommandUUID belongs to. Made once per run and never changed; clones share it.
-#[derive(Clone, Debug, Default)]
+/// Which order a CommandUUID belongs to: read from the UUID itself, without a table.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct OrderBook {
-    by_uuid: Arc<HashMap<CommandUuid, OrderIndex>>,
+    key: [u8; 32],
+    orders: u32,
 }
 
 impl OrderBook {
     /// The book of a run with `orders` orders.
     pub fn new(run: RunId, orders: u32) -> Self {
-        let by_uuid = (0..orders)
-            .map(OrderIndex)
-            .map(|index| (CommandUuid::of_order(run, index), index))
-            .collect();
-        Self {
-            by_uuid: Arc::new(by_uuid),
-        }
+        let key = order_key(run);
+        Self { key, orders }
     }
 
     /// The order behind `uuid`; `None` for a command this run did not order.
     pub fn order(&self, uuid: &CommandUuid) -> Option<OrderIndex> {
-        self.by_uuid.get(uuid).copied()
+        // Written in another way it is another name: a server has to give back what it was given.
+        let is_as_written = uuid.0.len() == uuid::fmt::Hyphenated::LENGTH
+            && !uuid.0.bytes().any(|byte| byte.is_ascii_lowercase());
+        if !is_as_written {
+            return None;
+        }
+        let read = uuid::Uuid::try_parse(&uuid.0).ok()?;
+        let [a, b, c, d, ..] = *read.as_bytes();
+        let index = OrderIndex(u32::from_be_bytes([a, b, c, d]) ^ order_mask(&self.key));
+        let is_known = index.0 < self.orders && order_uuid(&self.key, index) == read;
+        is_known.then_some(index)
     }
 }
 
@@ -327,6 +354,24 @@ mod tests {
             OrderBook::new(RunId([1; 16]), 3).order(&uuid(1, 2)),
             Some(OrderIndex(2))
         );
+    }
+
+    #[test]
+    fn a_command_uuid_of_another_run_or_written_otherwise_is_not_ours() {
+        let run = RunId([1; 16]);
+        let (book, ours) = (OrderBook::new(run, 3), CommandUuid::of_order(run, OrderIndex(2)));
+        let read = |text: String| book.order(&CommandUuid(text.into()));
+        assert_eq!(read(ours.to_string()), Some(OrderIndex(2)));
+        for changed in [
+            ours.to_string().to_lowercase(),
+            ours.to_string().replace('-', ""),
+            format!("{{{ours}}}"),
+            format!("REFETCH-{ours}"),
+            CommandUuid::of_order(run, OrderIndex(3)).to_string(),
+            CommandUuid::of_order(RunId([2; 16]), OrderIndex(2)).to_string(),
+        ] {
+            assert_eq!(read(changed.clone()), None, "{changed}");
+        }
     }
 
     #[test]

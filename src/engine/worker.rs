@@ -192,13 +192,14 @@ impl Turner {
             };
             match event {
                 Event::Message(message) => self.receive(message),
-                Event::Answer | Event::Announced => {}
-                Event::Deadline => self.courier.reap(),
+                Event::Answer | Event::Announced | Event::Deadline => {}
                 Event::Stop => {
                     self.courier.reap();
                     break;
                 }
             }
+            // At once, so that the next session finds the memory of the last one still warm.
+            self.courier.reap();
             for _ in 0..TURN {
                 let Some((channel, id, reply)) = returns.pop() else {
                     break;

@@ -359,7 +359,10 @@ mod tests {
     #[test]
     fn a_command_uuid_of_another_run_or_written_otherwise_is_not_ours() {
         let run = RunId([1; 16]);
-        let (book, ours) = (OrderBook::new(run, 3), CommandUuid::of_order(run, OrderIndex(2)));
+        let (book, ours) = (
+            OrderBook::new(run, 3),
+            CommandUuid::of_order(run, OrderIndex(2)),
+        );
         let read = |text: String| book.order(&CommandUuid(text.into()));
         assert_eq!(read(ours.to_string()), Some(OrderIndex(2)));
         for changed in [

@@ -198,7 +198,6 @@ impl Turner {
                     break;
                 }
             }
-            // At once, so that the next session finds the memory of the last one still warm.
             self.courier.reap();
             for _ in 0..TURN {
                 let Some((channel, id, reply)) = returns.pop() else {

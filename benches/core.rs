@@ -114,7 +114,7 @@ impl World {
             topic: Arc::clone(&topic),
             time_scale: 1.0,
             epoch: RunEpoch::default(),
-            orders: book.clone(),
+            orders: book,
             cohorts: vec![Arc::new(traits())],
             starts: Duration::ZERO,
             enroll_until: SimTime::from_secs(300),

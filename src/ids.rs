@@ -299,6 +299,25 @@ pub fn hex_decode(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// The `N` bytes behind `2 * N` hexadecimal digits of either case; `None` for anything else. Nothing is
+/// allocated: every push has a token.
+pub fn hex_array<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|it| u8::try_from(it).ok())
+    };
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,5 +404,8 @@ mod tests {
         );
         assert_eq!(hex_decode("abc"), None);
         assert_eq!(hex_decode("+1"), None);
+        assert_eq!(hex_array(&hex_lower(&[0, 171, 255])), Some([0, 171, 255]));
+        assert_eq!(hex_array::<3>("00ab"), None);
+        assert_eq!(hex_array::<1>("+1"), None);
     }
 }

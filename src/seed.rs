@@ -59,8 +59,10 @@ pub enum Purpose {
     Resync = 18,
     /// What the simulated network does to a request, a push or an order (`sim`).
     Network = 19,
-    /// Which pushes APNs takes and loses.
+    /// Which pushes a fault of the push service strikes.
     PushLoss = 20,
+    /// How long a fault of the push service takes.
+    PushFault = 21,
 }
 
 impl Seed {

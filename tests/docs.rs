@@ -152,6 +152,29 @@ fn every_whole_scenario_in_a_document_is_right() {
 }
 
 #[test]
+fn every_part_of_a_scenario_about_the_push_gateway_is_right() {
+    let text = document("docs/apns.md");
+    let around = r#"name = "around"
+[target.embedded]
+[[cohorts]]
+name = "macs"
+count = 5
+model = "Mac14,2"
+[[stages]]
+name = "ask"
+duration = "20m"
+commands = [{ request = "ProfileList", each = 1 }]
+"#;
+    let blocks = text.split("```toml\n").skip(1);
+    let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 2, "docs/apns.md shows too little");
+    for block in blocks {
+        let scenario = format!("{around}{block}");
+        Scenario::parse(&scenario, "docs/apns.md").unwrap_or_else(|errors| panic!("{errors}"));
+    }
+}
+
+#[test]
 fn the_readme_names_every_caveat_and_every_command() {
     let readme = document("README.md");
     let caveats = [
@@ -201,6 +224,7 @@ fn what_documents_link_to_is_there() {
         "docs/scenarios.md",
         "docs/first-scenario.md",
         "docs/results.md",
+        "docs/apns.md",
         "docs/targets/nanomdm.md",
         "docs/targets/observe.md",
     ];

@@ -22,7 +22,7 @@ use mdmstorm::sim::{Settings, World, transcript};
 use mdmstorm::time::SimTime;
 
 /// Every file there must be, and no other.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 26] = [
     "agent-crashed",
     "background-throttled",
     "before-first-unlock",
@@ -42,6 +42,8 @@ const NAMES: [&str; 24] = [
     "power-nap",
     "push-certificate-expired",
     "push-lost",
+    "push-outage",
+    "push-throttled",
     "reissue",
     "steady-state",
     "stored-push",
@@ -106,7 +108,7 @@ impl Piece {
             ..Settings::default()
         };
         let mut world = World::new(&self.scenario, Arc::clone(&self.plan), settings);
-        let book = world.book().clone();
+        let book = *world.book();
         let (mut checker, mut all) = (Checker::default(), Vec::new());
         while let Some(facts) = world.step() {
             for fact in facts {

@@ -320,12 +320,69 @@ fn what_is_done_to_pushes_comes_in_the_order_of_time() {
     let what: Vec<_> = plan
         .happenings
         .iter()
-        .map(|happening| happening.what)
+        .map(|happening| happening.what.clone())
         .collect();
     let blank = mdmstorm::plan::Event::BlankPush(Some(CohortId(1)));
     let renewed = mdmstorm::plan::Event::RenewPushCertificate;
     let expired = mdmstorm::plan::Event::ExpirePushCertificate;
     assert_eq!(what, [expired, renewed, blank]);
+}
+
+#[test]
+fn what_goes_wrong_with_pushes_is_part_of_the_plan_and_of_its_hash() {
+    let of = |apns: &str| plan_of(&lively(apns), Seed(1));
+    let plain = of("");
+    assert!(!plain.to_string().contains("pushes"));
+    let settings = [
+        "streams = 1",
+        "lower-streams-after-rejection = true",
+        "rate = \"5 per 1m\"",
+        "store-without-expiration = false",
+        "faults = [{ fault = \"drop\" }]",
+        "faults = [{ fault = \"drop\", share = \"10%\" }]",
+        "faults = [{ fault = \"drop\", to = \"macs\" }]",
+        "faults = [{ fault = \"slow\", by = \"20s..40s\" }]",
+        "faults = [{ fault = \"slow\", by = \"20s..50s\" }]",
+        "faults = [{ fault = \"goaway\", nth = 3 }]",
+        "faults = [{ fault = \"answer\", reason = \"TooManyRequests\" }]",
+        "faults = [{ fault = \"answer\", status = 418 }, { fault = \"garble\" }]",
+    ];
+    let mut hashes = BTreeSet::from([plain.hash().to_owned()]);
+    let mut shown = String::new();
+    for lines in settings {
+        let plan = of(&format!("[apns]\n{lines}\n"));
+        assert!(hashes.insert(plan.hash().to_owned()), "{lines}");
+        let text = plan.to_string();
+        let pushes = text.split("\npushes\n").nth(1).unwrap();
+        shown += pushes.split("\n\n").next().unwrap();
+        shown.push('\n');
+    }
+    insta::assert_snapshot!(shown, @"
+    streams 1
+    one stream after a rejected push
+    rate 5 per 1m
+    none is kept without an expiration
+    fault drop, 100 % of all
+    fault drop, 10 % of all
+    fault drop, 100 % of macs
+    fault slow by 20s..40s, 100 % of all
+    fault slow by 20s..50s, 100 % of all
+    fault goaway Shutdown, number 3 of all
+    fault answer 429 TooManyRequests, 100 % of all
+    fault answer 418, 100 % of all
+    fault garble 502, 100 % of all
+    ");
+    // What the listening address is, or who may come in, is not what was asked for.
+    assert_eq!(
+        of("[apns]\nlisten = \"127.0.0.1:1\"\n").hash(),
+        plain.hash()
+    );
+    let event = "[[timeline]]\nat = \"5m\"\ndo = \"fault-pushes\"\nfault = \"slow\"\nby = \"20s\"\nshare = 0.5\n";
+    let text = of(event).to_string();
+    assert!(
+        text.contains("  fault-pushes slow by 20s, 50 % of all at 5m\n"),
+        "{text}"
+    );
 }
 
 #[test]

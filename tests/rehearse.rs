@@ -48,7 +48,7 @@ fn world(text: &str, folder: &Path, changes: &Changes) -> World {
 
 /// Runs to the end under the checker: every fact, and how it ended.
 fn facts_of(mut world: World) -> (Vec<Fact>, Finished) {
-    let (mut checker, mut all) = (Checker::new(world.book().clone()), Vec::new());
+    let (mut checker, mut all) = (Checker::new(*world.book()), Vec::new());
     while let Some(facts) = world.step() {
         facts.iter().for_each(|fact| checker.look(fact).unwrap());
         all.extend_from_slice(facts);
@@ -61,7 +61,7 @@ fn facts_of(mut world: World) -> (Vec<Fact>, Finished) {
 #[test]
 fn a_command_that_is_refused_once_is_done_when_the_device_comes_back() {
     let world = world(TINY, Path::new("."), &Changes::default());
-    let book = world.book().clone();
+    let book = *world.book();
     let (facts, finished) = facts_of(world);
     let lines: Vec<String> = facts
         .iter()

@@ -352,8 +352,12 @@ fn the_stable_core_of_the_summary_is_there() {
 
 #[test]
 fn the_page_loads_nothing_and_escapes_everything() {
-    let account = account();
+    let mut account = account();
+    let why = "it said <hello>".to_owned();
+    account.providers_cut.insert(why, 77);
     let page = html::render(&Report::new(&account, &run()), &account.intervals);
+    assert!(page.contains("<tr><td>77</td>"));
+    assert!(page.contains("it said &#60;hello&#62;") || page.contains("it said &lt;hello&gt;"));
     for load in [
         "http://", "https://", "<script", "<link", "<img", "url(", "@import",
     ] {

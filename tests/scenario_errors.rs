@@ -33,6 +33,13 @@ fn event(lines: &str) -> String {
     with(&format!("[[timeline]]\nat = \"1s\"\n{lines}\n"))
 }
 
+fn faults(lines: &str) -> String {
+    with(&format!("[[apns.faults]]\n{lines}\n"))
+}
+
+const PROVIDER_KEY: &str =
+    "[[apns.provider-keys]]\nkey-id = \"K\"\nteam-id = \"T\"\npublic-key = \"k.pem\"\n";
+
 fn expect(lines: &str) -> String {
     with(&format!("[[expect]]\n{lines}\n"))
 }
@@ -133,6 +140,27 @@ fn cases() -> Vec<(&'static str, String)> {
         ("a password in a url", target("[target.observe]\nurl = \"https://a:b@mdm.example.com\"\n")),
         ("mtls without https", target("[target.observe]\nurl = \"http://127.0.0.1\"\n[enrollment.issued]\nidentity = \"mtls\"\n")),
         ("a certificate without its key", with("[enrollment.issued]\nca = \"ca.pem\"\n")),
+        ("a fault without its time", faults("fault = \"delay\"")),
+        ("a key of another fault", faults("fault = \"drop\"\nby = \"5s\"\nreason = \"Shutdown\"")),
+        ("an unknown fault", faults("fault = \"hnag\"")),
+        ("an unknown reason", faults("fault = \"answer\"\nreason = \"TooManyRequest\"")),
+        ("an answer that says nothing", faults("fault = \"answer\"")),
+        ("a status that ends nothing", faults("fault = \"garble\"\nstatus = 100")),
+        ("a status beyond all", faults("fault = \"garble\"\nstatus = 600")),
+        ("a fault for a share and one push", faults("fault = \"hang\"\nshare = 0.5\nnth = 3")),
+        ("a fault for an unknown cohort", faults("fault = \"hang\"\nto = \"cats\"")),
+        ("a push rate without its span", with("[apns]\nrate = \"5\"\n")),
+        ("a host without its port", with("[apns]\nallow-hosts = [\"mdm.example.com\"]\n")),
+        ("no streams", with("[apns]\nstreams = 0\n")),
+        ("too many streams", with("[apns]\nstreams = 4097\n")),
+        ("too many streams from a time on", with("[[timeline]]\nat = \"1s\"\ndo = \"limit-streams\"\nstreams = 5000\n")),
+        ("a provider key without its file", with("[[apns.provider-keys]]\nkey-id = \"K\"\nteam-id = \"T\"\n")),
+        ("two provider keys of one name", with(&PROVIDER_KEY.repeat(2))),
+        ("an event with a fault that lacks its time", event("do = \"fault-pushes\"\nfault = \"slow\"")),
+        ("an event without its fault", event("do = \"fault-pushes\"")),
+        ("a fault key on another event", event("do = \"heal-pushes\"\nfault = \"drop\"")),
+        ("an event without its streams", event("do = \"limit-streams\"")),
+        ("an event with a wrong rate", event("do = \"throttle-pushes\"\nrate = \"often\"")),
         ("two errors at once", "name = \"test\"\ntime-scale = -1\n[target.embedded]\n[[cohorts]]\nname = \"carts\"\ncount = 0\n".to_owned()),
     ]
 }

@@ -237,6 +237,56 @@ fn a_push_that_must_not_be_stored_is_discarded_when_the_device_is_away() {
     );
 }
 
+/// Whether a push is delivered until then.
+fn delivers(shard: &mut Shard, until: SimTime) -> bool {
+    while shard.deadline() <= until {
+        let now = shard.deadline();
+        shard.tick(now, usize::MAX);
+    }
+    let delivered = |it: &Output| matches!(it, Output::Note(FactKind::PushDelivered { .. }));
+    shard.drain().filter(delivered).count() == 1
+}
+
+/// Which of a push of priority 10, 5 and 1 a device in these conditions gets before it leaves them,
+/// and after.
+fn heard(woken_by_push: bool, conditions: &[Condition]) -> [(bool, bool); 3] {
+    [Urgency::Immediate, Urgency::MayWait, Urgency::WakesNobody].map(|urgency| {
+        let mut env = Arc::unwrap_or_clone(environment());
+        let mut traits = Arc::unwrap_or_clone(env.cohorts.remove(0));
+        traits.rhythms.clear();
+        traits.woken_by_push = woken_by_push.then_some(Dist::ZERO);
+        env.cohorts.push(Arc::new(traits));
+        let env = Arc::new(env);
+        let mut shard = Shard::new(Arc::clone(&env), Share { index: 0, of: 1 });
+        let device = shard.add_enrolled(CohortId(0));
+        for condition in conditions {
+            shard.change(SimTime::ZERO, device, Change::Enter(*condition));
+        }
+        let push = Push {
+            urgency,
+            ..push(&env, device, 4, SimTime::ZERO)
+        };
+        shard.push(push, Keep::Until(SimTime::from_secs(10_000)));
+        let before = delivers(&mut shard, SimTime::from_secs(1_000));
+        for condition in conditions {
+            shard.change(SimTime::from_secs(1_000), device, Change::Leave(*condition));
+        }
+        (before, delivers(&mut shard, SimTime::from_secs(2_000)))
+    })
+}
+
+#[test]
+fn a_stored_push_waits_for_the_end_of_what_kept_it_by_its_priority() {
+    let (at_once, later) = ((true, false), (false, true));
+    assert_eq!(heard(false, &[]), [at_once; 3]);
+    assert_eq!(heard(false, &[Condition::Offline]), [later; 3]);
+    assert_eq!(heard(false, &[Condition::Asleep]), [later; 3]);
+    let saving = heard(false, &[Condition::LowPower]);
+    assert_eq!(saving, [at_once, later, later]);
+    // One that a push wakes is not woken by the lowest priority.
+    assert_eq!(heard(true, &[Condition::Asleep]), [at_once, at_once, later]);
+}
+
 #[test]
 #[should_panic(expected = "device 3 is not of shard 0")]
 fn a_device_of_another_shard_is_a_mistake_of_ours() {

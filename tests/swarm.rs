@@ -2,7 +2,7 @@
 //! under the checkers; then everything is healed, and every order must come to its end.
 //!
 //! To add a kind of trouble, add a line to [`LIFE`] (what a cohort is like), [`EVENTS`] (what its
-//! timeline does) or [`FAULTS`] (what the network does). `MDMSTORM_SWARM_SEEDS` says how many seeds.
+//! timeline does), [`PUSHES`] (what it does to pushes) or [`FAULTS`] (what the network does). `MDMSTORM_SWARM_SEEDS` says how many seeds.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -86,6 +86,49 @@ const EVENTS: [&str; 22] = [
     "lock-keychain",
     "rotate-token",
     "sync-clock",
+];
+
+/// What a timeline may do to pushes. A duplicate is left out: the checkers want every push once. So is
+/// Unregistered: the server pushes no more to such a token, and nothing that is healed changes that.
+const PUSHES: [&str; 15] = [
+    r#"do = "lose-pushes"
+share = 0.5"#,
+    r#"do = "fault-pushes"
+fault = "delay"
+by = "1s..20m""#,
+    r#"do = "fault-pushes"
+fault = "reorder"
+by = "1s..20m""#,
+    r#"do = "fault-pushes"
+fault = "slow"
+share = 0.5
+by = "1s..1m""#,
+    r#"do = "fault-pushes"
+fault = "hang"
+share = 0.5"#,
+    r#"do = "fault-pushes"
+fault = "reset"
+share = 0.3"#,
+    r#"do = "fault-pushes"
+fault = "goaway"
+nth = 3"#,
+    r#"do = "fault-pushes"
+fault = "garble"
+share = 0.5"#,
+    r#"do = "fault-pushes"
+fault = "answer"
+share = 0.5
+reason = "TooManyRequests""#,
+    r#"do = "fault-pushes"
+fault = "answer"
+nth = 2
+reason = "InternalServerError""#,
+    r#"do = "heal-pushes""#,
+    r#"do = "push-outage""#,
+    r#"do = "end-push-outage""#,
+    r#"do = "throttle-pushes"
+rate = "1 per 10m""#,
+    r#"do = "send-goaway""#,
 ];
 
 /// What may be ordered.
@@ -183,6 +226,11 @@ impl Case {
                 spread + 1
             );
         }
+        let mut die_of_pushes = die(seed, 5);
+        for _ in 0..die_of_pushes.below(4) {
+            let (minute, what) = (die_of_pushes.below(90), one_of(&mut die_of_pushes, &PUSHES));
+            let _ = write!(text, "\n[[timeline]]\nat = \"{minute}m\"\n{what}\n");
+        }
         let (mut faults, mut die) = (Faults::default(), die(seed, 4));
         for (fault, most) in FAULTS {
             let amount = die.unit() * most;
@@ -271,11 +319,11 @@ struct Eyes {
 impl Eyes {
     fn of(world: &World) -> Self {
         Self {
-            checker: Checker::new(world.book().clone()),
+            checker: Checker::new(*world.book()),
             unknown: BTreeSet::new(),
             offered: BTreeSet::new(),
             healed: false,
-            book: world.book().clone(),
+            book: *world.book(),
             last: BTreeMap::new(),
         }
     }

@@ -31,7 +31,16 @@ const MAY_NAME: [(&str, &[&str]); 19] = [
     // Intent: of a device it knows what a cohort shares and what a timeline may change.
     (
         "scenario",
-        &["condition", "device", "ids", "metric", "seed"],
+        // Of the push service: what may go wrong with it, and how its limits are counted.
+        &[
+            "apns",
+            "condition",
+            "device",
+            "ids",
+            "metric",
+            "protocol",
+            "seed",
+        ],
     ),
     (
         "plan",

@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bearer::{Keys, ProviderKey, Verify};
+use super::pace::Pace;
+use super::provider::Provider;
+use super::service::Rate;
 use super::slot::Keep;
 use crate::device::contract::Urgency;
-use crate::ids::{Channel, Crowd, hex_decode};
+use crate::ids::{Channel, Crowd, hex_array};
 use crate::protocol::push::{self, PushPayloadError, Reason, Refusal};
 use crate::time::{RunEpoch, SimTime, WallTime};
 
@@ -21,8 +25,8 @@ pub struct Incoming<'a> {
     pub method: &'a str,
     /// The path, `/3/device/<token>`.
     pub path: &'a str,
-    /// The topic of the provider's certificate.
-    pub certificate_topic: &'a str,
+    /// `authorization`.
+    pub authorization: Option<&'a str>,
     /// `apns-topic`.
     pub topic: Option<&'a str>,
     /// `apns-id`.
@@ -35,6 +39,8 @@ pub struct Incoming<'a> {
     pub push_type: Option<&'a str>,
     /// `apns-collapse-id`.
     pub collapse_id: Option<&'a str>,
+    /// Whether an `apns-*` header or `authorization` was given more than once.
+    pub has_duplicates: bool,
     /// The payload.
     pub payload: &'a [u8],
 }
@@ -83,10 +89,12 @@ pub struct Admission {
     /// Tokens that have changed: the current epoch by channel, where it is not zero; `None` where
     /// no token counts.
     epochs: BTreeMap<Channel, (Option<u32>, WallTime)>,
+    keys: Keys,
+    pace: Option<Pace>,
 }
 
 /// The most a payload may have, in bytes.
-pub const PAYLOAD_MAX: usize = 4096;
+pub const PAYLOAD_MAX: usize = push::MAX_PAYLOAD;
 
 /// The longest a push is stored.
 const STORED_AT_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -108,68 +116,83 @@ impl Admission {
             devices,
             storage,
             epochs,
+            keys: Keys::default(),
+            pace: None,
         }
     }
 
-    /// Lets a push in at `now`, or says why not.
+    /// From now on bearer tokens that are signed with one of these keys are taken, and no others.
+    pub fn trust_keys(&mut self, keys: Vec<ProviderKey>, verify: Verify) {
+        self.keys = Keys::new(keys, verify);
+    }
+
+    /// From now on a token may be pushed to so often, in scenario time; `None` for any number.
+    pub fn set_rate(&mut self, rate: Option<Rate>) {
+        let scale = self.storage.time_scale;
+        self.pace = rate.map(|rate| Pace::new(rate.pushes, rate.per.div_f64(scale)));
+    }
+
+    /// Whose token is in a path; `None` when it is nobody's here. Whether the token still counts is
+    /// not looked at.
+    pub fn owner(&self, path: &str) -> Option<Channel> {
+        self.bearer_of(path.strip_prefix(PATH)?).map(|(it, _)| it)
+    }
+
+    /// Lets a push in at `now`, or says why not. The checks come in the order that they can be seen
+    /// to have at Apple's: a provider that is not known learns nothing about a token.
     ///
     /// # Errors
     /// The refusal that APNs would answer with.
-    pub fn admit(&self, now: SimTime, push: &Incoming<'_>) -> Result<Admitted, Refused> {
-        let nobody = |reason| Refused {
+    pub fn admit(
+        &mut self,
+        now: SimTime,
+        provider: &mut Provider,
+        push: &Incoming<'_>,
+    ) -> Result<Admitted, Refused> {
+        let owner = push
+            .path
+            .strip_prefix(PATH)
+            .and_then(|it| self.bearer_of(it));
+        let channel = owner.map(|(channel, _)| channel);
+        let refuse = |reason| Refused {
             refusal: Refusal::new(reason),
-            channel: None,
+            channel,
         };
-        if push.method != "POST" {
-            return Err(nobody(Reason::MethodNotAllowed));
+        check_request(push).map_err(refuse)?;
+        let (wall, keys) = (self.epoch.wall(now), &self.keys);
+        let topic = provider
+            .topic(wall, push.topic, push.authorization, keys)
+            .map_err(refuse)?;
+        let expiration = check_headers(push).map_err(refuse)?;
+        let (channel, epoch) = owner.ok_or_else(|| refuse(Reason::BadDeviceToken))?;
+        if topic != &*self.topic {
+            return Err(refuse(Reason::DeviceTokenNotForTopic));
         }
-        let Some(token) = push.path.strip_prefix("/3/device/") else {
-            return Err(nobody(if push.path == "/3/device" {
-                Reason::MissingDeviceToken
-            } else {
-                Reason::BadPath
-            }));
-        };
-        if token.is_empty() {
-            return Err(nobody(Reason::MissingDeviceToken));
-        }
-        let owner = hex_decode(token).and_then(|bytes| self.crowd.owner(&bytes));
-        let Some((channel, epoch)) = owner.filter(|(c, _)| c.device.0 < self.devices) else {
-            return Err(nobody(Reason::BadDeviceToken));
-        };
-        let refused = |refusal| Refused {
-            refusal,
-            channel: Some(channel),
-        };
-        check_headers(push).map_err(|reason| refused(Refusal::new(reason)))?;
-        self.check_topic(push)
-            .map_err(|reason| refused(Refusal::new(reason)))?;
         if let Some(&(current, since)) = self.epochs.get(&channel)
             && current != Some(epoch)
         {
-            return Err(refused(Refusal::gone(
-                Reason::Unregistered,
-                since.unix_micros() / 1_000,
-            )));
+            let since_ms = since.unix_micros() / 1_000;
+            return Err(Refused {
+                refusal: Refusal::gone(Reason::Unregistered, since_ms),
+                channel: Some(channel),
+            });
         }
-        let magic = push::magic(push.payload).map_err(|error| {
-            refused(Refusal::new(match error {
-                PushPayloadError::Empty => Reason::PayloadEmpty,
-                PushPayloadError::TooLarge { .. } => Reason::PayloadTooLarge,
-                // APNs does not say which; a payload that is no JSON is refused as empty.
-                PushPayloadError::NotJson { .. } => Reason::PayloadEmpty,
-            }))
-        })?;
-        let keep = self.keep(now, push.expiration);
+        let magic = push::magic(push.payload).map_err(|error| refuse(reason(&error)))?;
+        if let Some(pace) = &mut self.pace
+            && !pace.allows(channel, now)
+        {
+            return Err(refuse(Reason::TooManyRequests));
+        }
         Ok(Admitted {
             channel,
             topic: Arc::clone(&self.topic),
             magic: magic.map(Into::into),
             urgency: match push.priority {
-                Some("5" | "1") => Urgency::MayWait,
+                Some("5") => Urgency::MayWait,
+                Some("1") => Urgency::WakesNobody,
                 Some(_) | None => Urgency::Immediate,
             },
-            keep,
+            keep: self.keep(now, expiration),
         })
     }
 
@@ -183,21 +206,15 @@ impl Admission {
         self.epochs.insert(channel, (None, since));
     }
 
-    fn check_topic(&self, push: &Incoming<'_>) -> Result<(), Reason> {
-        match push.topic {
-            Some("") => return Err(Reason::MissingTopic),
-            Some(topic) if topic != push.certificate_topic => return Err(Reason::TopicDisallowed),
-            Some(_) | None => {}
-        }
-        if push.certificate_topic != &*self.topic {
-            return Err(Reason::DeviceTokenNotForTopic);
-        }
-        Ok(())
+    /// The owner of a token, and the epoch it is of.
+    fn bearer_of(&self, token: &str) -> Option<(Channel, u32)> {
+        let owner = self.crowd.owner(&hex_array::<32>(token)?);
+        owner.filter(|(channel, _)| channel.device.0 < self.devices)
     }
 
-    fn keep(&self, now: SimTime, expiration: Option<&str>) -> Keep {
+    fn keep(&self, now: SimTime, expiration: Option<i64>) -> Keep {
         let longest = now + STORED_AT_MOST.div_f64(self.storage.time_scale);
-        match expiration.and_then(|text| text.parse::<i64>().ok()) {
+        match expiration {
             Some(0) => Keep::Never,
             Some(at) => {
                 let left = at.saturating_mul(1_000_000) - self.epoch.wall(now).unix_micros();
@@ -210,16 +227,38 @@ impl Admission {
     }
 }
 
-fn check_headers(push: &Incoming<'_>) -> Result<(), Reason> {
-    if push.id.is_some_and(|id| uuid::Uuid::try_parse(id).is_err()) {
+/// What stands before the token in a path.
+const PATH: &str = "/3/device/";
+
+/// Whether it is a request for a push at all.
+fn check_request(push: &Incoming<'_>) -> Result<(), Reason> {
+    if push.method != "POST" {
+        return Err(Reason::MethodNotAllowed);
+    }
+    match push.path.strip_prefix(PATH) {
+        Some("") => return Err(Reason::MissingDeviceToken),
+        None if push.path == "/3/device" => return Err(Reason::MissingDeviceToken),
+        None => return Err(Reason::BadPath),
+        Some(_) => {}
+    }
+    if push.has_duplicates {
+        return Err(Reason::DuplicateHeaders);
+    }
+    Ok(())
+}
+
+/// Checks what the headers say but for the topic, and returns the expiration in seconds since 1970.
+fn check_headers(push: &Incoming<'_>) -> Result<Option<i64>, Reason> {
+    let is_uuid = |id: &str| uuid::Uuid::try_parse(id).is_ok();
+    if push.id.is_some_and(|id| !is_uuid(id)) {
         return Err(Reason::BadMessageId);
     }
-    if push
-        .expiration
-        .is_some_and(|text| text.parse::<i64>().is_err())
-    {
-        return Err(Reason::BadExpirationDate);
-    }
+    let is_number = |text: &str| text.bytes().all(|it| it.is_ascii_digit());
+    let expiration = match push.expiration {
+        None => None,
+        Some(text) if is_number(text) => Some(text.parse().map_err(|_| Reason::BadExpirationDate)?),
+        Some(_) => return Err(Reason::BadExpirationDate),
+    };
     if push
         .priority
         .is_some_and(|text| !matches!(text, "1" | "5" | "10"))
@@ -229,235 +268,27 @@ fn check_headers(push: &Incoming<'_>) -> Result<(), Reason> {
     if push.push_type.is_some_and(|kind| kind != "mdm") {
         return Err(Reason::InvalidPushType);
     }
-    if push.collapse_id.is_some_and(|id| id.len() > 64) {
+    if push
+        .collapse_id
+        .is_some_and(|id| id.len() > COLLAPSE_ID_MAX)
+    {
         return Err(Reason::BadCollapseId);
     }
-    Ok(())
+    Ok(expiration)
+}
+
+/// The longest `apns-collapse-id`, in bytes.
+const COLLAPSE_ID_MAX: usize = 64;
+
+fn reason(error: &PushPayloadError) -> Reason {
+    match error {
+        PushPayloadError::TooLarge { .. } => Reason::PayloadTooLarge,
+        // Of Apple's 32 reasons no other is about what is in a payload: one that holds no JSON
+        // object holds no notification, so it counts as empty.
+        PushPayloadError::Empty | PushPayloadError::NotJson { .. } => Reason::PayloadEmpty,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::{CrowdId, DeviceId, hex_lower};
-
-    fn crowd() -> Crowd {
-        Crowd {
-            id: CrowdId([1; 4]),
-            key: [2; 32],
-        }
-    }
-
-    const STORAGE: Storage = Storage {
-        without_expiration: true,
-        time_scale: 1.0,
-    };
-
-    fn admission() -> Admission {
-        Admission::new(
-            crowd(),
-            "com.apple.mgmt.a".into(),
-            RunEpoch::default(),
-            10,
-            STORAGE,
-        )
-    }
-
-    fn path(device: u32, epoch: u32) -> String {
-        let token = crowd().token(Channel::device(DeviceId(device)), epoch);
-        format!("/3/device/{}", hex_lower(&token.0))
-    }
-
-    fn nanomdm(path: &str) -> Incoming<'_> {
-        Incoming {
-            method: "POST",
-            path,
-            certificate_topic: "com.apple.mgmt.a",
-            topic: None,
-            id: None,
-            expiration: None,
-            priority: None,
-            push_type: None,
-            collapse_id: None,
-            payload: br#"{"mdm":"magic"}"#,
-        }
-    }
-
-    fn reason(push: &Incoming<'_>) -> Reason {
-        admission()
-            .admit(SimTime::ZERO, push)
-            .unwrap_err()
-            .refusal
-            .reason
-    }
-
-    #[test]
-    fn a_push_without_any_apns_header_is_let_in() {
-        let path = path(3, 0);
-        let admitted = admission().admit(SimTime::ZERO, &nanomdm(&path)).unwrap();
-        assert_eq!(admitted.channel, Channel::device(DeviceId(3)));
-        assert_eq!(admitted.magic.as_deref(), Some("magic"));
-    }
-
-    #[test]
-    #[expect(clippy::too_many_lines, reason = "a table: one entry for each fault")]
-    fn each_fault_of_a_provider_has_its_reason() {
-        let good = path(3, 0);
-        let base = nanomdm(&good);
-        let cases = [
-            (
-                Incoming {
-                    method: "GET",
-                    ..base
-                },
-                Reason::MethodNotAllowed,
-            ),
-            (
-                Incoming {
-                    path: "/3/devices",
-                    ..base
-                },
-                Reason::BadPath,
-            ),
-            (
-                Incoming {
-                    path: "/3/device/",
-                    ..base
-                },
-                Reason::MissingDeviceToken,
-            ),
-            (
-                Incoming {
-                    path: "/3/device/abcd",
-                    ..base
-                },
-                Reason::BadDeviceToken,
-            ),
-            (
-                Incoming {
-                    path: "/3/device/xyz",
-                    ..base
-                },
-                Reason::BadDeviceToken,
-            ),
-            (
-                Incoming {
-                    topic: Some("other"),
-                    ..base
-                },
-                Reason::TopicDisallowed,
-            ),
-            (
-                Incoming {
-                    certificate_topic: "b",
-                    ..base
-                },
-                Reason::DeviceTokenNotForTopic,
-            ),
-            (
-                Incoming {
-                    id: Some("7"),
-                    ..base
-                },
-                Reason::BadMessageId,
-            ),
-            (
-                Incoming {
-                    expiration: Some("soon"),
-                    ..base
-                },
-                Reason::BadExpirationDate,
-            ),
-            (
-                Incoming {
-                    priority: Some("3"),
-                    ..base
-                },
-                Reason::BadPriority,
-            ),
-            (
-                Incoming {
-                    push_type: Some("alert"),
-                    ..base
-                },
-                Reason::InvalidPushType,
-            ),
-            (
-                Incoming {
-                    payload: b"",
-                    ..base
-                },
-                Reason::PayloadEmpty,
-            ),
-            (
-                Incoming {
-                    payload: &[b' '; 4097],
-                    ..base
-                },
-                Reason::PayloadTooLarge,
-            ),
-        ];
-        for (push, expected) in cases {
-            assert_eq!(reason(&push), expected, "{push:?}");
-        }
-        let long = "x".repeat(65);
-        let push = Incoming {
-            collapse_id: Some(&long),
-            ..base
-        };
-        assert_eq!(reason(&push), Reason::BadCollapseId);
-    }
-
-    #[test]
-    fn a_token_of_a_device_beyond_the_plan_is_bad() {
-        let path = path(10, 0);
-        assert_eq!(reason(&nanomdm(&path)), Reason::BadDeviceToken);
-    }
-
-    #[test]
-    fn a_stale_token_is_gone_since_it_changed() {
-        let mut admission = admission();
-        let channel = Channel::device(DeviceId(3));
-        admission.token_changed(channel, 1, WallTime::from_unix_micros(5_000_000));
-        let stale = path(3, 0);
-        let refused = admission
-            .admit(SimTime::ZERO, &nanomdm(&stale))
-            .unwrap_err();
-        assert_eq!(refused.refusal, Refusal::gone(Reason::Unregistered, 5_000));
-        let fresh = path(3, 1);
-        assert!(admission.admit(SimTime::ZERO, &nanomdm(&fresh)).is_ok());
-    }
-
-    #[test]
-    fn every_token_of_a_channel_that_has_left_is_gone_until_it_returns() {
-        let mut admission = admission();
-        let channel = Channel::device(DeviceId(3));
-        admission.unregistered(channel, WallTime::from_unix_micros(7_000_000));
-        for epoch in [0, 1] {
-            let path = path(3, epoch);
-            let refused = admission.admit(SimTime::ZERO, &nanomdm(&path)).unwrap_err();
-            assert_eq!(refused.refusal, Refusal::gone(Reason::Unregistered, 7_000));
-            assert_eq!(refused.channel, Some(channel));
-        }
-        admission.token_changed(channel, 1, WallTime::from_unix_micros(8_000_000));
-        let back = path(3, 1);
-        assert!(admission.admit(SimTime::ZERO, &nanomdm(&back)).is_ok());
-        // Another channel of the device is not concerned.
-        let user = Channel { user: 1, ..channel };
-        let token = crowd().token(user, 0);
-        let path = format!("/3/device/{}", hex_lower(&token.0));
-        assert!(admission.admit(SimTime::ZERO, &nanomdm(&path)).is_ok());
-    }
-
-    #[test]
-    fn expiration_zero_is_never_stored() {
-        let path = path(3, 0);
-        let push = Incoming {
-            expiration: Some("0"),
-            ..nanomdm(&path)
-        };
-        assert_eq!(
-            admission().admit(SimTime::ZERO, &push).unwrap().keep,
-            Keep::Never
-        );
-    }
-}
+#[path = "admission_tests.rs"]
+mod tests;

@@ -163,21 +163,81 @@ pub(super) struct ServeArgs {
     pub(super) embedded: bool,
 }
 
+/// What `apns --help` ends with.
+const APNS_EXAMPLES: &str = "\
+Examples:
+  mdmstorm apns --tokens 3
+      The gateway on 127.0.0.1:2197, a CONNECT proxy on 127.0.0.1:3128, and three tokens to push to
+  HTTPS_PROXY=http://127.0.0.1:3128 SSL_CERT_FILE=~/.local/state/mdmstorm/apns-ca.pem nanomdm ...
+      A server with Apple's host name compiled in, without any change to it
+  mdmstorm apns --plain 127.0.0.1:8378 --admin 127.0.0.1:9090
+      Pushes over plain HTTP as Fleet's load rig sends them; counters at /stats and /metrics
+  mdmstorm apns --log json --webhook http://127.0.0.1:8000/pushes
+      One line of JSON for each push, and the same to a program of yours
+  mdmstorm apns --tokens 1 --gone 0
+      Every push to device 0 is answered with 410 Unregistered";
+
 #[derive(Args, Debug)]
+#[command(after_help = APNS_EXAMPLES)]
 pub(super) struct ApnsArgs {
-    /// Take addresses and target from this scenario
+    /// Take addresses, target and the number of devices from this scenario
     pub(super) scenario: Option<PathBuf>,
-    /// Listen on this address [default: the scenario's, else 127.0.0.1:2197]
-    #[arg(long, value_name = "ADDR")]
-    pub(super) listen: Option<SocketAddr>,
+    /// Listen for HTTP/2 over TLS on this address; may be given several times
+    /// [default: the scenario's, else 127.0.0.1:2197]
+    #[arg(long, value_name = "ADDR", help_heading = "Doors")]
+    pub(super) listen: Vec<SocketAddr>,
     /// Listen for CONNECT on this address [default: the scenario's; without one 127.0.0.1:3128]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", help_heading = "Doors")]
     pub(super) connect_proxy: Option<SocketAddr>,
+    /// Listen for pushes over plain HTTP/1.1 on this address: to any token, and GET /events?token=
+    /// shows those of one
+    #[arg(long, value_name = "ADDR", help_heading = "Doors")]
+    pub(super) plain: Option<SocketAddr>,
+    /// Serve counters over plain HTTP on this address: GET /stats as JSON, /metrics for Prometheus
+    #[arg(long, value_name = "ADDR", help_heading = "Doors")]
+    pub(super) admin: Option<SocketAddr>,
+    /// How pushes are logged: a line of text, or a JSON object
+    #[arg(
+        long,
+        value_name = "FORM",
+        default_value = "text",
+        help_heading = "Output"
+    )]
+    pub(super) log: LogForm,
+    /// Print tokens and PushMagics of the first N devices
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Output",
+        value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(super) tokens: u32,
     /// Print what a server needs and end, without listening
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub(super) print: bool,
+    /// POST each push as JSON to this http URL
+    #[arg(long, value_name = "URL", help_heading = "Output")]
+    pub(super) webhook: Option<String>,
+    /// Allow a webhook that is not on this machine
+    #[arg(long, requires = "webhook", help_heading = "Output")]
+    pub(super) webhook_anywhere: bool,
+    /// Answer pushes to this device with 410 Unregistered; may be given several times
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) gone: Vec<u32>,
+    /// Sign the gateway's certificate and the push certificate with this CA, a PEM file
+    /// [default: one made on first use, kept with --state]
+    #[arg(long, value_name = "FILE", requires = "ca_key", help_heading = "Keys")]
+    pub(super) ca: Option<PathBuf>,
+    /// The unencrypted private key of --ca, a PEM file
+    #[arg(long, value_name = "FILE", requires = "ca", help_heading = "Keys")]
+    pub(super) ca_key: Option<PathBuf>,
     #[command(flatten)]
     pub(super) state: StateArgs,
+}
+
+/// How pushes are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogForm {
+    /// A line for people.
+    Text,
+    /// A JSON object for programs.
+    Json,
 }
 
 #[derive(Args, Debug)]

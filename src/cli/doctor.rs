@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::args::DoctorArgs;
 use super::load;
 use super::print::{Stop, say};
-use crate::engine::alone::Alone;
+use crate::engine::alone::{Alone, Event, Manner};
 use crate::engine::front::Listeners;
+use crate::engine::gateway::lookout::{Seen, Verdict};
 use crate::engine::limits::Limits;
 use crate::engine::push_client::{PushClient, PushTarget};
 use crate::engine::run::{greet, push_credential};
 use crate::engine::state::State;
-use crate::fact::FactKind;
 use crate::ids::{Channel, DeviceId};
 use crate::reference_server::{PushOrder, PushResult, Ticket};
 use crate::report::exit::Exit;
@@ -126,7 +126,7 @@ async fn own_push(
         Some(scenario) => push_credential(scenario, state)?,
         None => (state.push.clone(), state.topic.clone()),
     };
-    let mut alone = Alone::start(listeners, state, &push, &topic)?;
+    let mut alone = Alone::start(listeners, state, &push, &topic, Manner::default())?;
     let target = PushTarget {
         address,
         server_name: "api.push.apple.com".into(),
@@ -144,8 +144,9 @@ async fn own_push(
     let answer = PushClient::new(target, &push)?.push(&order).await;
     let seen = alone.next().await;
     alone.stop();
-    match (answer, seen.map(|fact| fact.kind)) {
-        (PushResult::Accepted { .. }, Some(FactKind::PushReceived { status: 200, .. })) => Ok(()),
+    let accepted = |seen: &Seen| seen.verdict == Verdict::ACCEPTED;
+    match (answer, seen) {
+        (PushResult::Accepted { .. }, Some(Event::Push(seen))) if accepted(&seen) => Ok(()),
         (answer, seen) => {
             anyhow::bail!("the test push was answered with {answer:?}, seen as {seen:?}")
         }

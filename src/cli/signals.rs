@@ -6,6 +6,22 @@ use tokio::sync::watch;
 use super::print::warn;
 use crate::engine::run::Halt;
 
+/// The first of SIGINT and SIGTERM, for what has nothing to drain.
+pub(super) fn first() -> std::io::Result<tokio::sync::mpsc::Receiver<()>> {
+    let (ask, asked) = tokio::sync::mpsc::channel(1);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    #[expect(clippy::disallowed_methods, reason = "lives as long as the process")]
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        let _ = ask.send(()).await;
+    });
+    Ok(asked)
+}
+
 /// What signals ask for, from now on. SIGINT and SIGTERM count alike.
 pub(super) fn listen() -> std::io::Result<watch::Receiver<Halt>> {
     let (ask, asked) = watch::channel(Halt::No);

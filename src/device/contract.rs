@@ -61,8 +61,10 @@ pub struct Push {
 pub enum Urgency {
     /// 10, or no priority: at once.
     Immediate,
-    /// 5 or 1: when power allows.
+    /// 5: when power allows.
     MayWait,
+    /// 1: when power allows, and without waking a device that sleeps.
+    WakesNobody,
 }
 
 /// One HTTP request. It says *what*; the courier knows *how* (TLS, signature, certificate header).

@@ -108,7 +108,7 @@ impl Life {
     pub(super) fn hears(&self, traits: &Traits, urgency: Urgency) -> bool {
         let now = self.conditions(traits);
         let blocked = now.has(Condition::PushBlocked) && !traits.push_link.fallback_443;
-        let saves = now.has(Condition::LowPower) && urgency == Urgency::MayWait;
+        let saves = now.has(Condition::LowPower) && urgency != Urgency::Immediate;
         self.is_up(traits) && !blocked && !now.has(Condition::PushDeaf) && !saves
     }
 

@@ -101,10 +101,11 @@ impl Device {
             return None;
         }
         let dozes = now.has(Condition::Asleep) && !now.has(Condition::DarkWake);
-        Some(match &traits.woken_by_push {
-            Some(longer) if dozes => longer,
-            Some(_) | None => &Dist::ZERO,
-        })
+        match &traits.woken_by_push {
+            Some(_) if dozes && urgency == Urgency::WakesNobody => None,
+            Some(longer) if dozes => Some(longer),
+            Some(_) | None => Some(&Dist::ZERO),
+        }
     }
 
     /// When it wants [`Input::Tick`] next.

@@ -357,6 +357,29 @@ mod tests {
     }
 
     #[test]
+    fn the_gateways_certificate_answers_to_every_name_a_server_may_use() {
+        use rustls::pki_types::ServerName;
+        let (authority, _) = Authority::create("test", NOW).unwrap();
+        let leaf = authority.server_certificate(&GATEWAY_NAMES, NOW).unwrap();
+        let leaf = rustls::server::ParsedCertificate::try_from(&leaf.chain[0]).unwrap();
+        let answers = |name: &str| {
+            let name = ServerName::try_from(name.to_owned()).unwrap();
+            rustls::client::verify_server_name(&leaf, &name).is_ok()
+        };
+        for name in [
+            "api.push.apple.com",
+            "api.sandbox.push.apple.com",
+            "api.development.push.apple.com",
+            "localhost",
+            "127.0.0.1",
+            "::1",
+        ] {
+            assert!(answers(name), "{name}");
+        }
+        assert!(!answers("mdm.example.com") && !answers("127.0.0.2"));
+    }
+
+    #[test]
     fn an_authority_is_read_back_from_its_pem() {
         let (made, key) = Authority::create("test", NOW).unwrap();
         let read = Authority::load(&made.certificate_pem(), &key, NOW).unwrap();

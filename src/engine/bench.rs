@@ -14,6 +14,7 @@ use super::bundle::Bundle;
 use super::clock::Clock;
 use super::endpoint::Endpoint;
 use super::front::{Front, FrontPlan, Listeners};
+use super::gateway::Settings;
 use super::health::Gauge;
 use super::identity::{ClientTls, Identities, roots_of_pem};
 use super::operator::Halt;
@@ -148,11 +149,11 @@ impl Rig {
             self.operator.note(now, FactKind::Offered { order });
             self.operator.note(now, FactKind::Accepted { order, push });
         }
-        let (to, mut batch) = self.operator.take();
+        let mut batch = self.operator.take();
         // It goes under the gateway's number, and only the gateway knows what it has sent.
         batch.watermark = SimTime::ZERO;
         // The recorder outlives its producers.
-        let _ = to.blocking_send(batch);
+        let _ = self.operator.to().blocking_send(batch);
     }
 
     /// How many devices have enrolled.
@@ -258,12 +259,14 @@ fn open_gateway(
                 time_scale: 1.0,
             },
         ),
+        settings: Settings::default(),
         clock,
         ports,
         operator: None,
         settled,
         tokens,
         halt: halted,
+        outside: None,
     });
     Ok((address, front, halt))
 }

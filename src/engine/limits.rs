@@ -136,7 +136,7 @@ mod tests {
         };
         let error = machine.check(10, 10, 256).unwrap_err().to_string();
         assert!(
-            error.contains("may open 256 files") && error.contains("ulimit -n 960"),
+            error.contains("may open 256 files") && error.contains("ulimit -n 1472"),
             "{error}"
         );
         let machine = Limits {

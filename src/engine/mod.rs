@@ -18,14 +18,11 @@ mod connection;
 mod courier;
 pub mod endpoint;
 pub mod front;
-mod gateway;
-#[cfg(test)]
-mod gateway_tests;
+pub mod gateway;
 pub mod health;
 mod http1;
 pub mod identity;
 pub mod limits;
-mod losses;
 mod operator;
 #[cfg(test)]
 mod operator_tests;
@@ -36,6 +33,7 @@ mod ports;
 pub mod probe;
 mod provider_tls;
 mod proxy;
+mod push_certificate;
 pub mod push_client;
 mod recorder;
 pub mod redirect;

@@ -174,7 +174,11 @@ impl Operator {
 
     /// Sends the facts noted so far.
     pub(super) async fn flush(&self) {
-        let (to, batch) = self.scribe.borrow_mut().take();
-        let _ = to.send(batch).await;
+        let to = self.scribe.borrow().to();
+        let place = to.reserve().await;
+        let batch = self.scribe.borrow_mut().take();
+        if let Ok(place) = place {
+            place.send(batch);
+        }
     }
 }

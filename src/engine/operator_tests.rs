@@ -19,7 +19,7 @@ use tokio::task::LocalSet;
 use super::adapter::{Adapter, AdminClient, Nanomdm, Product};
 use super::clock::Clock;
 use super::endpoint::Endpoint;
-use super::gateway::Gateway;
+use super::gateway::{Gateway, Settings};
 use super::operator::{Halt, Operator, Standing};
 use super::ports::Ports;
 use super::provider_tls::PushCertificate;
@@ -93,7 +93,13 @@ async fn operate(plan: Plan, product: Product, settled: &[OrderIndex]) -> Done {
     };
     let admission = Admission::new(crowd(), "topic".into(), clock.epoch(), 2, storage);
     let ports = Ports::new(Vec::new(), Scribe::new(clock, 1, to));
-    let gateway = Gateway::new(admission, ports, clock, PushCertificate::default());
+    let gateway = Gateway::new(
+        admission,
+        ports,
+        clock,
+        PushCertificate::default(),
+        Settings::default(),
+    );
     let (tell, settlements) = mpsc::channel(16);
     for order in settled {
         tell.send(*order).await.unwrap();

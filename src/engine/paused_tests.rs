@@ -161,7 +161,7 @@ struct Played {
 
 fn play_virtually(scenario: &Scenario, plan: &Arc<Plan>) -> Played {
     let mut world = World::new(scenario, Arc::clone(plan), settings());
-    let (mut facts, book) = (Vec::new(), world.book().clone());
+    let (mut facts, book) = (Vec::new(), *world.book());
     while let Some(news) = world.step() {
         facts.extend_from_slice(news);
     }

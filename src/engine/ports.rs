@@ -1,15 +1,16 @@
 //! What the gateway holds in its hands: the workers' mailboxes, the recorder, and the counters of
 //! pushes.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::{Rc, Weak};
 
 use tokio::sync::mpsc;
 
+use super::gateway::plain::Plain;
 use super::scribe::Scribe;
 use super::worker::ToWorker;
-use crate::apns::admission::Admitted;
+use crate::apns::slot::Keep;
 use crate::device::contract::Push;
 use crate::fact::FactKind;
 use crate::ids::PushId;
@@ -21,18 +22,35 @@ use crate::time::SimTime;
 pub(super) struct Ports {
     workers: Vec<mpsc::Sender<ToWorker>>,
     scribe: RefCell<Scribe>,
+    /// Pushes whose owner's mailbox was full when they came, with the owner.
+    backlog: RefCell<VecDeque<(usize, Push, Keep)>>,
     pushes: Cell<u64>,
+    /// Where the pushes' own `apns-id`s begin: another place in each run.
+    ids: [u64; 2],
     /// When the pushes arrived that are not decided yet: no later time is promised meanwhile.
     undecided: Rc<RefCell<BTreeSet<(SimTime, PushId)>>>,
+    /// Where pushes can be listened to that no device takes.
+    plain: OnceCell<Weak<Plain>>,
 }
 
 /// A push that is not decided yet; it counts as decided once this is gone.
 #[derive(Debug)]
 pub(super) struct Undecided {
-    /// Its number.
-    pub(super) push: PushId,
+    push: PushId,
     arrived: SimTime,
     among: Rc<RefCell<BTreeSet<(SimTime, PushId)>>>,
+}
+
+impl Undecided {
+    /// Its number.
+    pub(super) const fn push(&self) -> PushId {
+        self.push
+    }
+
+    /// When its headers were read.
+    pub(super) const fn arrived(&self) -> SimTime {
+        self.arrived
+    }
 }
 
 impl Drop for Undecided {
@@ -46,15 +64,21 @@ impl Ports {
         Self {
             workers,
             scribe: RefCell::new(scribe),
+            backlog: RefCell::default(),
             pushes: Cell::new(0),
+            ids: [random(), random()],
             undecided: Rc::default(),
+            plain: OnceCell::new(),
         }
     }
 
-    /// The next push, whose headers were read at `arrived`.
-    pub(super) fn next_push(&self, arrived: SimTime) -> Undecided {
-        let push = PushId(self.pushes.get());
-        self.pushes.set(push.0 + 1);
+    /// The number of the next push.
+    pub(super) fn next_push(&self) -> PushId {
+        PushId(self.pushes.replace(self.pushes.get() + 1))
+    }
+
+    /// Says that a push whose headers were read at `arrived` is not decided at once.
+    pub(super) fn undecided(&self, push: PushId, arrived: SimTime) -> Undecided {
         self.undecided.borrow_mut().insert((arrived, push));
         Undecided {
             push,
@@ -63,40 +87,64 @@ impl Ports {
         }
     }
 
-    /// An `apns-id` for a push that brought none.
-    pub(super) fn apns_id(&self, at: SimTime) -> String {
-        let name = format!("{} {}", self.pushes.get(), at.as_micros());
-        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes())
-            .to_string()
-            .to_uppercase()
+    /// From here on pushes that no device takes can be listened to there.
+    pub(super) fn let_listen(&self, plain: &Rc<Plain>) {
+        let _ = self.plain.set(Rc::downgrade(plain));
     }
 
-    /// Puts a push into its owner's mailbox, waiting while that is full. A push is never dropped.
-    pub(super) async fn forward(&self, id: PushId, arrived: SimTime, admitted: Admitted) {
-        let Admitted {
-            channel,
-            topic,
-            magic,
-            urgency,
-            keep,
-        } = admitted;
+    /// An `apns-id` for a push that brought none: a random UUID by its looks, another for each push.
+    pub(super) fn apns_id(&self, push: PushId) -> uuid::Uuid {
+        let [high, low] = self.ids.map(|start| scattered(start.wrapping_add(push.0)));
+        let bytes = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// Puts a push into its owner's mailbox, or in the backlog while that is full. A push is never
+    /// dropped.
+    pub(super) fn forward(&self, push: Push, keep: Keep) {
         if self.workers.is_empty() {
+            if let Some(plain) = self.plain.get().and_then(Weak::upgrade) {
+                plain.take_ours(&push, keep);
+            }
             return;
         }
-        let owner = Share::owner(self.workers.len() as u32, channel.device);
-        let push = Push {
-            id,
-            channel,
-            topic,
-            magic,
-            urgency,
-            arrived,
-            due: arrived,
-        };
-        // A worker that is gone has ended with the run.
-        let _ = self.workers[owner as usize]
-            .send(ToWorker::Push(push, keep))
-            .await;
+        let owner = Share::owner(self.workers.len() as u32, push.channel.device) as usize;
+        let mut backlog = self.backlog.borrow_mut();
+        if !backlog.is_empty() {
+            backlog.push_back((owner, push, keep));
+            return;
+        }
+        match self.workers[owner].try_reserve() {
+            Ok(place) => place.send(ToWorker::Push(push, keep)),
+            Err(mpsc::error::TrySendError::Full(())) => backlog.push_back((owner, push, keep)),
+            // A worker that is gone has ended with the run.
+            Err(mpsc::error::TrySendError::Closed(())) => {}
+        }
+    }
+
+    /// Whether a worker or the recorder is behind: no push is taken before [`Self::catch_up`].
+    pub(super) fn is_behind(&self) -> bool {
+        !self.backlog.borrow().is_empty() || self.scribe.borrow().is_full()
+    }
+
+    /// Waits until no worker and not the recorder is behind.
+    pub(super) async fn catch_up(&self) {
+        loop {
+            let owner = self.backlog.borrow().front().map(|&(owner, ..)| owner);
+            let Some(owner) = owner else { break };
+            let place = self.workers[owner].reserve().await;
+            let mut backlog = self.backlog.borrow_mut();
+            // Another connection may have been waiting for the same, and have been first.
+            if backlog.front().is_some_and(|&(front, ..)| front == owner)
+                && let Some((_, push, keep)) = backlog.pop_front()
+                && let Ok(place) = place
+            {
+                place.send(ToWorker::Push(push, keep));
+            }
+        }
+        if self.scribe.borrow().is_full() {
+            self.flush().await;
+        }
     }
 
     pub(super) fn note(&self, at: SimTime, fact: FactKind) {
@@ -105,17 +153,28 @@ impl Ports {
 
     /// Sends the facts noted so far.
     pub(super) async fn flush(&self) {
-        let (to, mut batch) = self.scribe.borrow_mut().take();
+        let to = self.scribe.borrow().to();
+        let place = to.reserve().await;
+        let mut batch = self.scribe.borrow_mut().take();
         if let Some(&(arrived, _)) = self.undecided.borrow().first() {
             batch.watermark = batch.watermark.min(arrived);
         }
-        let _ = to.send(batch).await;
-    }
-
-    /// Sends the facts noted so far if they are many; waits while the recorder is behind.
-    pub(super) async fn flush_full(&self) {
-        if self.scribe.borrow().is_full() {
-            self.flush().await;
+        if let Ok(place) = place {
+            place.send(batch);
         }
     }
+}
+
+/// Other numbers for other arguments, without an order that can be seen (splitmix64).
+const fn scattered(number: u64) -> u64 {
+    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
+    u64::from_be_bytes(bytes)
 }

@@ -9,14 +9,16 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    SignatureScheme,
+    ServerConnection, SignatureScheme,
 };
 
 use super::authority::{Credential, GATEWAY_NAMES, Validity};
 use super::clock::Clock;
 use super::identity::TlsError;
+use super::push_certificate;
 use super::run::RunError;
 use super::state::State;
+use crate::apns::provider::{Certificate, Environment};
 use crate::time::WallTime;
 
 /// The gateway's side of TLS.
@@ -106,6 +108,11 @@ impl ClientCertVerifier for ProviderVerifier {
         &[]
     }
 
+    fn client_auth_mandatory(&self) -> bool {
+        // Without one a provider may have a bearer token; if not, its pushes are refused.
+        false
+    }
+
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -156,4 +163,61 @@ impl ClientCertVerifier for ProviderVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.issued.supported_verify_schemes()
     }
+}
+
+/// What a provider shows of itself in its TLS handshake: its certificate, and which of the two
+/// services it came to, by the name it asked for.
+pub(super) fn introduction(tls: &ServerConnection) -> (Option<Certificate>, Environment) {
+    let shown = tls.peer_certificates().and_then(|chain| chain.first());
+    let environment = match tls.server_name() {
+        Some("api.sandbox.push.apple.com" | "api.development.push.apple.com") => {
+            Environment::Sandbox
+        }
+        Some(_) | None => Environment::Production,
+    };
+    (shown.map(|der| push_certificate::read(der)), environment)
+}
+
+/// Why a provider and the gateway cannot agree on TLS: the certificate of one of them, or what they
+/// speak. `None` when the handshake failed otherwise.
+pub(super) fn refusal(error: &std::io::Error) -> Option<String> {
+    use rustls::CertificateError::{Expired, ExpiredContext, UnknownIssuer};
+    use rustls::Error::{
+        AlertReceived, InvalidCertificate, NoApplicationProtocol, PeerIncompatible,
+    };
+    let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    if matches!(tls, AlertReceived(alert) if is_distrust(*alert)) {
+        let why = "the provider does not trust the gateway's certificate (SSL_CERT_FILE)";
+        return Some(why.into());
+    }
+    if matches!(
+        tls,
+        AlertReceived(_) | NoApplicationProtocol | PeerIncompatible(_)
+    ) {
+        return Some(format!("the TLS handshake failed: {tls}"));
+    }
+    let InvalidCertificate(why) = tls else {
+        return None;
+    };
+    let is_expired = matches!(why, Expired | ExpiredContext { .. });
+    let is_foreign = *why == UnknownIssuer;
+    Some(match (is_expired, is_foreign) {
+        (true, _) => "the push certificate is expired".into(),
+        (_, true) => "the push certificate is of an unknown issuer".into(),
+        (false, false) => tls.to_string(),
+    })
+}
+
+/// Whether an alert says that a certificate was not taken; clients differ in which one they send.
+const fn is_distrust(alert: rustls::AlertDescription) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+    )
 }

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use tokio::task::JoinSet;
 
 use super::gateway::Gateway;
-use super::losses::Losses;
 use super::operator::Operator;
 use crate::fact::FactKind;
 use crate::ids::{CohortId, DeviceId, OrderIndex};
@@ -35,7 +34,6 @@ pub(super) struct Round {
     places: Vec<u32>,
     /// Those orders that another may replace, as long as they are not settled.
     replaceable: BTreeSet<OrderIndex>,
-    losses: Losses,
 }
 
 impl Round {
@@ -65,7 +63,6 @@ impl Round {
             next_happening: 0,
             places,
             replaceable: plan.reissues.values().copied().collect(),
-            losses: Losses::none(plan.seed),
             operator,
         }
     }
@@ -103,9 +100,9 @@ impl Round {
         let (order, happening) = (self.order_due(), self.happening_due());
         match (order, happening) {
             (order, Some(at)) if order.is_none_or(|due| at <= due) => {
-                let happening = self.operator.plan.happenings[self.next_happening];
+                let happening = self.operator.plan.happenings[self.next_happening].clone();
                 self.next_happening += 1;
-                self.happen(happening.what, gateway);
+                self.happen(&happening.what, gateway);
             }
             (Some(due), _) => {
                 let place = self.by_due[self.next_order];
@@ -185,10 +182,10 @@ impl Round {
         }
     }
 
-    fn happen(&mut self, event: Event, gateway: &Gateway) {
+    fn happen(&mut self, event: &Event, gateway: &Gateway) {
         match event {
             Event::BlankPush(of) => {
-                let devices: Vec<DeviceId> = self.devices(of).map(DeviceId).collect();
+                let devices: Vec<DeviceId> = self.devices(*of).map(DeviceId).collect();
                 for devices in devices.chunks(PUSHES_A_REQUEST) {
                     let devices = devices.to_vec();
                     self.spawn(move |operator| async move { operator.push(&devices).await });
@@ -196,11 +193,9 @@ impl Round {
             }
             Event::ExpirePushCertificate => gateway.expire_certificate(),
             Event::RenewPushCertificate => gateway.renew_certificate(),
-            Event::LosePushes { of, share } => {
-                let Range { start, end } = self.devices(of);
-                self.losses.set(DeviceId(start)..DeviceId(end), share);
-                gateway.lose(self.losses.clone());
-            }
+            Event::FaultPushes(fault) => gateway.fault(self.operator.plan.fault_rule(fault)),
+            Event::HealPushes(of) => gateway.heal(self.operator.plan.range(*of).as_ref()),
+            Event::Service(change) => gateway.service(*change),
         }
     }
 

@@ -60,23 +60,50 @@ impl Scribe {
         self.facts.is_empty()
     }
 
-    /// Takes what there is as a batch; hand it to [`send`].
-    pub(super) fn take(&mut self) -> (mpsc::Sender<Batch>, Batch) {
+    /// Where batches go. Whoever sends one waits for a place first, and takes the batch then: a wait
+    /// that is given up loses nothing.
+    pub(super) fn to(&self) -> mpsc::Sender<Batch> {
+        self.to.clone()
+    }
+
+    /// Takes what there is as a batch.
+    pub(super) fn take(&mut self) -> Batch {
         // The next batch is likely to be as long.
         let next = Vec::with_capacity(self.facts.len());
         let facts = std::mem::replace(&mut self.facts, next);
-        let batch = Batch {
+        Batch {
             producer: self.producer,
             facts,
             watermark: self.clock.now(),
-        };
-        (self.to.clone(), batch)
+        }
     }
 
     /// Sends what there is, waiting for the recorder if need be.
     pub(super) async fn flush(&mut self) {
-        let (to, batch) = self.take();
+        let to = self.to();
+        let place = to.reserve().await;
+        let batch = self.take();
         // The recorder outlives every producer; if it is gone, the run is being torn down.
-        let _ = to.send(batch).await;
+        if let Ok(place) = place {
+            place.send(batch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flush_that_is_given_up_loses_nothing() {
+        let (to, mut from) = mpsc::channel(1);
+        let mut scribe = Scribe::new(Clock::start(), 0, to);
+        scribe.flush().await;
+        scribe.note(SimTime::ZERO, FactKind::TimeZero);
+        let given_up = futures_util::FutureExt::now_or_never(scribe.flush());
+        assert_eq!(given_up, None);
+        assert_eq!(from.recv().await.unwrap().facts, []);
+        scribe.flush().await;
+        assert_eq!(from.recv().await.unwrap().facts.len(), 1);
     }
 }

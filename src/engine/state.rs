@@ -30,6 +30,20 @@ pub struct State {
     pub topic: String,
     /// What device names and push tokens derive from.
     pub crowd: Crowd,
+    /// The certificate of the authority that a server has to trust for the gateway.
+    apns_authority_path: PathBuf,
+    /// The push certificate and its key.
+    push_paths: [PathBuf; 2],
+}
+
+/// An authority that somebody brings along, to sign the gateway's certificate and the push
+/// certificate in the place of the one in the state folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenAuthority {
+    /// Its certificate, a PEM file.
+    pub certificate: PathBuf,
+    /// Its unencrypted key, a PEM file.
+    pub key: PathBuf,
 }
 
 /// Why the state folder cannot be used.
@@ -56,6 +70,22 @@ pub enum StateError {
         mode: u32,
         /// What they should be.
         wanted: u32,
+    },
+    /// An authority that was brought along cannot be read.
+    #[error("cannot read {path}: {source}; --ca and --ca-key name PEM files")]
+    GivenUnread {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// An authority that was brought along is unusable.
+    #[error("the CA {path} cannot sign certificates: {source}")]
+    Given {
+        /// The certificate file.
+        path: PathBuf,
+        /// The reason.
+        source: AuthorityError,
     },
     /// An authority or certificate is unusable.
     #[error("{path} cannot be used: {source}; restore it, or remove the folder to begin afresh")]
@@ -95,20 +125,38 @@ impl State {
 
     /// Opens the folder and makes whatever is not there yet.
     pub fn open(dir: &Path) -> Result<Self, StateError> {
+        Self::open_with(dir, None)
+    }
+
+    /// The same with an authority for everything about pushes. The topic stays that of the folder,
+    /// because devices know it; the push certificate is kept in the folder beside the folder's own.
+    pub fn open_with(dir: &Path, given: Option<&GivenAuthority>) -> Result<Self, StateError> {
         let now = wall_now();
         let folder = Folder::open(dir)?;
         let device_authority = folder.authority("device-ca", "mdmstorm device CA", now)?;
         let apns_authority = folder.authority("apns-ca", "mdmstorm APNs CA", now)?;
-        let (push, topic) = folder.push(&apns_authority, now)?;
+        let (push, topic) = folder.push("push", &apns_authority, None, now)?;
         let crowd = folder.crowd()?;
-        Ok(Self {
+        let mut state = Self {
             folder: dir.to_owned(),
             device_authority,
             apns_authority,
             push,
             topic,
             crowd,
-        })
+            apns_authority_path: dir.join("apns-ca.pem"),
+            push_paths: ["push.pem", "push.key"].map(|name| dir.join(name)),
+        };
+        if let Some(given) = given {
+            let authority = given.load(now)?;
+            let print = blake3::hash(authority.certificate());
+            let name = format!("push-{}", crate::ids::hex_lower(&print.as_bytes()[..4]));
+            (state.push, _) = folder.push(&name, &authority, Some(&state.topic), now)?;
+            state.apns_authority = authority;
+            state.apns_authority_path.clone_from(&given.certificate);
+            state.push_paths = ["pem", "key"].map(|end| dir.join(format!("{name}.{end}")));
+        }
+        Ok(state)
     }
 
     /// The authority that a server has to trust for device certificates (`nanomdm -ca`).
@@ -118,12 +166,28 @@ impl State {
 
     /// The authority that a server has to trust for the gateway (`SSL_CERT_FILE`).
     pub fn apns_authority_path(&self) -> PathBuf {
-        self.folder.join("apns-ca.pem")
+        self.apns_authority_path.clone()
     }
 
     /// The push certificate and its key, to be uploaded to a server: [certificate, key].
     pub fn push_paths(&self) -> [PathBuf; 2] {
-        [self.folder.join("push.pem"), self.folder.join("push.key")]
+        self.push_paths.clone()
+    }
+}
+
+impl GivenAuthority {
+    fn load(&self, now: WallTime) -> Result<Authority, StateError> {
+        let read = |path: &Path| {
+            fs::read_to_string(path).map_err(|source| StateError::GivenUnread {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        let (certificate, key) = (read(&self.certificate)?, read(&self.key)?);
+        Authority::load(&certificate, &key, now).map_err(|source| StateError::Given {
+            path: self.certificate.clone(),
+            source,
+        })
     }
 }
 
@@ -186,17 +250,23 @@ impl Folder {
 
     /// The push certificate with its topic. One that is about to end is replaced: the topic stays,
     /// because devices know it.
-    fn push(&self, apns: &Authority, now: WallTime) -> Result<(Credential, String), StateError> {
+    fn push(
+        &self,
+        name: &str,
+        apns: &Authority,
+        topic: Option<&str>,
+        now: WallTime,
+    ) -> Result<(Credential, String), StateError> {
+        let (certificate_file, key_file) = (format!("{name}.pem"), format!("{name}.key"));
         let failed = |source| StateError::Authority {
-            path: self.path.join("push.pem"),
+            path: self.path.join(&certificate_file),
             source,
         };
-        let mut topic = None;
-        if let Some(certificate) = self.read("push.pem")? {
-            let push =
-                Credential::from_pem(&certificate, &self.key("push.key")?).map_err(failed)?;
+        let mut topic = topic.map(str::to_owned);
+        if let Some(certificate) = self.read(&certificate_file)? {
+            let push = Credential::from_pem(&certificate, &self.key(&key_file)?).map_err(failed)?;
             let known = topic_of(&push.chain[0]).ok_or_else(|| StateError::Content {
-                path: self.path.join("push.pem"),
+                path: self.path.join(&certificate_file),
                 expected: "a push certificate whose subject has the attribute UID",
             })?;
             let renewal_time = now.unix_micros() + RENEW_BEFORE.as_micros() as i64;
@@ -212,8 +282,8 @@ impl Folder {
             format!("{TOPIC_PREFIX}{uuid}")
         });
         let push = apns.push_certificate(&topic, now).map_err(failed)?;
-        self.write("push.key", push.key_pem().as_bytes())?;
-        self.write("push.pem", push.certificates_pem().as_bytes())?;
+        self.write(&key_file, push.key_pem().as_bytes())?;
+        self.write(&certificate_file, push.certificates_pem().as_bytes())?;
         Ok((push, topic))
     }
 
@@ -336,6 +406,34 @@ mod tests {
         for entry in fs::read_dir(&dir).unwrap() {
             assert_eq!(mode(&entry.unwrap().path()), 0o600);
         }
+    }
+
+    #[test]
+    fn an_authority_that_was_brought_along_signs_for_the_topic_that_devices_know() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = base.path().join("state");
+        let own = State::open(&dir).unwrap();
+        let (authority, key) = Authority::create("company", wall_now()).unwrap();
+        let given = GivenAuthority {
+            certificate: base.path().join("ca.pem"),
+            key: base.path().join("ca.key"),
+        };
+        fs::write(&given.certificate, authority.certificate_pem()).unwrap();
+        fs::write(&given.key, key).unwrap();
+        let state = State::open_with(&dir, Some(&given)).unwrap();
+        assert_eq!(state.topic, own.topic);
+        assert_eq!(topic_of(&state.push.chain[0]), Some(own.topic.clone()));
+        assert_ne!(state.push.chain, own.push.chain);
+        assert_eq!(state.apns_authority_path(), given.certificate);
+        let again = State::open_with(&dir, Some(&given)).unwrap();
+        assert_eq!(state.push.chain, again.push.chain);
+        let written = fs::read_to_string(&state.push_paths()[0]).unwrap();
+        assert_eq!(written, state.push.certificates_pem());
+        // Without it, everything is as it was.
+        assert_eq!(State::open(&dir).unwrap().push.chain, own.push.chain);
+        fs::remove_file(&given.key).unwrap();
+        let error = State::open_with(&dir, Some(&given)).unwrap_err();
+        assert!(error.to_string().contains("ca.key"), "{error}");
     }
 
     #[test]

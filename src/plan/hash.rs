@@ -41,6 +41,7 @@ pub(super) fn of(plan: &Plan) -> String {
     for entry in &plan.timeline {
         hasher.update(format!("{entry:?}").as_bytes());
     }
+    hasher.update(format!("{:?}", plan.push).as_bytes());
     for happening in &plan.happenings {
         hasher.update(format!("{happening:?}").as_bytes());
     }

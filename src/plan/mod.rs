@@ -5,26 +5,30 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::apns::fault::FaultRule;
 use crate::device::contract::Change;
 use crate::device::traits::Traits;
 use crate::ids::{Channel, CohortId, DeviceId, OrderIndex};
-use crate::scenario::Scenario;
 use crate::scenario::commands::request_type;
+use crate::scenario::{PushFault, Scenario};
 use crate::seed::Seed;
 
 mod hash;
 mod lines;
 mod note;
 mod orders;
+mod push;
 mod show;
 mod split;
 mod timeline;
 
 pub use crate::scenario::{Deed as Event, Happening};
 pub use lines::Lines;
+pub use push::PushPlan;
 pub use show::Shown;
 pub use split::Part;
 
@@ -50,6 +54,8 @@ pub struct Plan {
     pub orders: Vec<Order>,
     /// The timeline's changes, by time, then device.
     pub timeline: Vec<TimelineEntry>,
+    /// How the push service is from the beginning, and what goes wrong with pushes.
+    pub push: PushPlan,
     /// What happens to pushes and what the operator does at set times, by time.
     pub happenings: Vec<Happening>,
     /// Orders that are placed only if an earlier one is still open when they are due, which is
@@ -171,6 +177,7 @@ impl Plan {
             stages: stages(scenario),
             orders,
             timeline,
+            push: PushPlan::new(scenario),
             happenings,
             reissues,
             part: Part::WHOLE,
@@ -194,6 +201,21 @@ impl Plan {
         CohortId(u16::try_from(index).expect("a scenario has fewer cohorts than 65,536"))
     }
 
+    /// The devices of a cohort; `None` for all.
+    pub fn range(&self, of: Option<CohortId>) -> Option<Range<DeviceId>> {
+        let cohort = &self.cohorts[usize::from(of?.0)];
+        Some(cohort.first..DeviceId(cohort.first.0 + cohort.count))
+    }
+
+    /// A fault of pushes with the devices it is about.
+    pub fn fault_rule(&self, fault: &PushFault) -> FaultRule {
+        FaultRule {
+            of: self.range(fault.of),
+            strikes: fault.strikes,
+            fault: fault.fault.clone(),
+        }
+    }
+
     /// How long the stages take, in scenario time.
     pub fn length(&self) -> Duration {
         self.stages.last().map_or(Duration::ZERO, |stage| stage.to)
@@ -204,7 +226,7 @@ impl Plan {
         span.div_f64(self.time_scale)
     }
 
-    /// 64 hexadecimal digits over traits, orders, timeline, seed and version; the first 16 are
+    /// 64 hexadecimal digits over traits, orders, pushes, timeline, seed and version; the first 16 are
     /// enough for names. A part of a plan has the hash of the whole.
     pub fn hash(&self) -> &str {
         &self.hash
@@ -298,7 +320,7 @@ fn stages(scenario: &Scenario) -> Vec<StagePlan> {
 }
 
 /// The devices of a cohort, or all.
-fn devices(cohorts: &[CohortPlan], of: Option<CohortId>) -> std::ops::Range<u32> {
+fn devices(cohorts: &[CohortPlan], of: Option<CohortId>) -> Range<u32> {
     match of {
         Some(id) => {
             let cohort = &cohorts[usize::from(id.0)];

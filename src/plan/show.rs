@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::push::{named, written_fault, written_rate, written_share};
 use super::{Part, Plan};
+use crate::apns::fault::{Fault, Strikes};
+use crate::apns::service::ServiceChange;
 use crate::device::contract::Change;
 use crate::device::traits::{Shape, Traits};
 use crate::ids::CohortId;
-use crate::scenario::{Deed, written, written_dist, written_week_time, written_windows};
+use crate::scenario::{Deed, PushFault, written, written_dist, written_week_time, written_windows};
 use crate::seed::Dist;
 
 /// How many orders are shown one by one.
@@ -48,6 +51,7 @@ impl fmt::Display for Shown<'_> {
             writeln!(f, "  starts      {}", written_week_time(plan.starts))?;
         }
         self.cohorts(f)?;
+        self.pushes(f)?;
         self.stages(f)?;
         self.timeline(f)?;
         self.first_orders(f)?;
@@ -84,6 +88,14 @@ impl Shown<'_> {
         Ok(())
     }
 
+    fn pushes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.0.push.lines(self.0);
+        if !lines.is_empty() {
+            writeln!(f, "\npushes")?;
+        }
+        lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
+    }
+
     fn stages(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.0;
         let mut counts = vec![0_u32; plan.commands.len()];
@@ -105,10 +117,7 @@ impl Shown<'_> {
                 if usize::from(command.stage) != number {
                     continue;
                 }
-                let to = match command.to {
-                    Some(id) => plan.cohorts[usize::from(id.0)].name.as_str(),
-                    None => "all",
-                };
+                let to = named(plan, command.to);
                 let rate = f64::from(*count) / real.as_secs_f64();
                 let serial = if command.serial { ", serial" } else { "" };
                 writeln!(
@@ -139,11 +148,11 @@ impl Shown<'_> {
             } else {
                 format!("from {from} to {}", written(millis(last)))
             };
-            writeln!(f, "  {:<26} {count:>9} devices {until}", named(change))?;
+            writeln!(f, "  {:<26} {count:>9} devices {until}", changed(change))?;
         }
         for happening in &plan.happenings {
             let at = written(happening.at);
-            writeln!(f, "  {} at {at}", self.deed(happening.what))?;
+            writeln!(f, "  {} at {at}", self.deed(&happening.what))?;
         }
         let again = plan.orders.iter();
         let again = again.filter(|order| plan.reissues.contains_key(&order.index));
@@ -154,18 +163,20 @@ impl Shown<'_> {
         Ok(())
     }
 
-    fn deed(&self, deed: Deed) -> String {
-        let to = |of: Option<CohortId>| match of {
-            Some(id) => self.0.cohorts[usize::from(id.0)].name.as_str(),
-            None => "all",
-        };
+    fn deed(&self, deed: &Deed) -> String {
+        let to = |of: Option<CohortId>| named(self.0, of);
         match deed {
-            Deed::BlankPush(of) => format!("blank-push to {}", to(of)),
+            Deed::BlankPush(of) => format!("blank-push to {}", to(*of)),
             Deed::ExpirePushCertificate => "expire-push-certificate".to_owned(),
             Deed::RenewPushCertificate => "renew-push-certificate".to_owned(),
-            Deed::LosePushes { of, share } => {
-                format!("lose-pushes {} of {}", percent(share), to(of))
-            }
+            Deed::FaultPushes(PushFault {
+                of,
+                strikes: Strikes::Share(share),
+                fault: Fault::Drop,
+            }) => format!("lose-pushes {} of {}", written_share(*share), to(*of)),
+            Deed::FaultPushes(fault) => format!("fault-pushes {}", written_fault(self.0, fault)),
+            Deed::HealPushes(of) => format!("heal-pushes of {}", to(*of)),
+            Deed::Service(change) => service(*change),
         }
     }
 
@@ -188,6 +199,22 @@ impl Shown<'_> {
     }
 }
 
+/// A change of the push service, named as a scenario does.
+fn service(change: ServiceChange) -> String {
+    match change {
+        ServiceChange::Out(true) => "push-outage".to_owned(),
+        ServiceChange::Out(false) => "end-push-outage".to_owned(),
+        ServiceChange::RefuseConnect(true) => "refuse-connect".to_owned(),
+        ServiceChange::RefuseConnect(false) => "allow-connect".to_owned(),
+        ServiceChange::Streams(streams) => format!("limit-streams to {streams}"),
+        ServiceChange::Rate(None) => "throttle-pushes no more".to_owned(),
+        ServiceChange::Rate(Some(rate)) => {
+            format!("throttle-pushes to {}", written_rate(rate))
+        }
+        ServiceChange::GoAway(reason) => format!("send-goaway {}", reason.name()),
+    }
+}
+
 /// What the devices of a cohort live through, a line for each condition.
 fn life(traits: &Traits, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut line = |name: &str, text: String| writeln!(f, "    {name:<20} {text}");
@@ -204,7 +231,7 @@ fn life(traits: &Traits, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 "for {}, every {}; {} begin so",
                 written_dist(inside),
                 written_dist(outside),
-                percent(*begins_inside)
+                written_share(*begins_inside)
             ),
             Shape::Daily {
                 windows,
@@ -222,17 +249,13 @@ fn life(traits: &Traits, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(rhythm.condition.name(), text)?;
     }
     for begins in &traits.begins {
-        let text = format!("{} begin so", percent(begins.share));
+        let text = format!("{} begin so", written_share(begins.share));
         line(begins.condition.name(), text)?;
     }
     Ok(())
 }
 
-fn percent(share: f64) -> String {
-    format!("{} %", (share * 1e4).round() / 1e2)
-}
-
-fn named(change: Change) -> String {
+fn changed(change: Change) -> String {
     match change {
         Change::Enter(condition) => format!("enter {}", condition.name()),
         Change::Leave(condition) => format!("leave {}", condition.name()),

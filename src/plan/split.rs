@@ -62,6 +62,7 @@ impl Plan {
             stages: self.stages.clone(),
             orders: orders.copied().collect(),
             timeline: timeline.copied().collect(),
+            push: self.push.clone(),
             happenings: self.happenings.clone(),
             reissues: self.reissues.clone(),
             part,

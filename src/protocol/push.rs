@@ -1,5 +1,9 @@
 //! Pushes as APNs takes them: what an MDM push contains, and how one is refused.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -47,11 +51,17 @@ pub fn magic(payload: &[u8]) -> Result<Option<String>, PushPayloadError> {
             bytes: payload.len(),
         });
     }
-    serde_json::from_slice::<Payload>(payload)
-        .map(|payload| payload.mdm)
-        .map_err(|error| PushPayloadError::NotJson {
-            what: error.to_string(),
-        })
+    // A struct would be read from an array as well.
+    let is_object = payload.trim_ascii_start().starts_with(b"{");
+    match serde_json::from_slice::<Payload>(payload) {
+        Ok(payload) if is_object => Ok(payload.mdm),
+        // An object whose `mdm` is something else is a push that says nothing about MDM.
+        Ok(_) | Err(_) => serde_json::from_slice::<BTreeMap<Cow<'_, str>, IgnoredAny>>(payload)
+            .map(|_| None)
+            .map_err(|error| PushPayloadError::NotJson {
+                what: error.to_string(),
+            }),
+    }
 }
 
 /// Why APNs refuses a push; named and grouped as Apple does in "Handling notification responses".
@@ -164,6 +174,17 @@ impl Reason {
         }
     }
 
+    /// The names of all, in the order of [`Self::ALL`].
+    pub const NAMES: [&'static str; 32] = {
+        let mut names = [""; 32];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Self::ALL[at].name();
+            at += 1;
+        }
+        names
+    };
+
     /// As it is written in the answer.
     pub const fn name(self) -> &'static str {
         match self {
@@ -248,6 +269,14 @@ impl Refusal {
         }
     }
 
+    /// A refusal at `now_ms`, in milliseconds since 1970: with a timestamp if its status wants one.
+    pub const fn at(reason: Reason, now_ms: i64) -> Self {
+        match reason.status() {
+            410 => Self::gone(reason, now_ms),
+            _ => Self::new(reason),
+        }
+    }
+
     /// Writes the body.
     pub fn encode(self) -> Vec<u8> {
         let mut body = serde_json::json!({ "reason": self.reason.name() });
@@ -289,7 +318,13 @@ mod tests {
 
     #[test]
     fn a_push_of_another_kind_has_no_magic() {
-        assert_eq!(magic(br#"{"aps":{"alert":"hello"}}"#), Ok(None));
+        for payload in [
+            r#"{"aps":{"alert":"hello"}}"#,
+            r#"{"mdm":7}"#,
+            r#" {"mdm":"a","mdm":"b"}"#,
+        ] {
+            assert_eq!(magic(payload.as_bytes()), Ok(None), "{payload}");
+        }
     }
 
     #[test]
@@ -299,10 +334,11 @@ mod tests {
             magic(&[b' '; MAX_PAYLOAD + 1]),
             Err(PushPayloadError::TooLarge { bytes: 4097 })
         );
-        assert!(matches!(
-            magic(b"[1"),
-            Err(PushPayloadError::NotJson { .. })
-        ));
+        for payload in ["[1", "[\"magic\"]", "null", "\"{}\"", "{} x"] {
+            let read = magic(payload.as_bytes());
+            let is_refused = matches!(read, Err(PushPayloadError::NotJson { .. }));
+            assert!(is_refused, "{payload}: {read:?}");
+        }
     }
 
     #[test]

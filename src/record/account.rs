@@ -1,5 +1,7 @@
 //! What the ledger says at the end of a run; everything a report is made from.
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram;
 
 use crate::ids::{Channel, OrderIndex};
@@ -82,6 +84,8 @@ pub struct PushTally {
     pub coalesced: u64,
     /// Answered with another status.
     pub rejected: u64,
+    /// Never answered, as the scenario asked.
+    pub unanswered: u64,
     /// Gone undelivered.
     pub discarded: u64,
     /// At their device, which ignored them.
@@ -163,6 +167,9 @@ pub struct Account {
     pub tallies: Vec<Vec<Tally>>,
     /// Devices by cohort.
     pub devices: Vec<DeviceTally>,
+    /// How many providers the gateway cut off, or sent away because they wanted something else than
+    /// the push service, by why.
+    pub providers_cut: BTreeMap<String, u64>,
     /// Pushes.
     pub pushes: PushTally,
     /// What stands beside the sum.

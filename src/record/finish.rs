@@ -45,6 +45,7 @@ impl Ledger {
             requests: self.setup.requests,
             tallies: self.tallies,
             devices: self.devices,
+            providers_cut: self.providers_cut,
             pushes: self.pushes,
             beside: self.beside,
             failures: self.failures,

@@ -70,6 +70,8 @@ pub struct Ledger {
     tallies: Vec<Vec<Tally>>,
     devices: Vec<DeviceTally>,
     pushes: PushTally,
+    /// How many providers the gateway cut off, by why; at most [`CUT_REASONS_MAX`] reasons.
+    providers_cut: BTreeMap<String, u64>,
     beside: Beside,
     failures: Failures,
     snapshots: Snapshots,
@@ -177,6 +179,7 @@ impl Ledger {
             tallies: vec![vec![Tally::default(); setup.stages.len()]; setup.cohorts.len()],
             devices: setup.cohorts.iter().map(|it| planned(it.devices)).collect(),
             pushes: PushTally::default(),
+            providers_cut: BTreeMap::new(),
             beside: Beside::default(),
             failures: Failures::default(),
             snapshots: Snapshots::default(),
@@ -230,6 +233,8 @@ impl Ledger {
             | FactKind::PushDiscarded { .. }
             | FactKind::PushLost { .. }
             | FactKind::ProviderRefused { .. }
+            | FactKind::ProviderCut { .. }
+            | FactKind::PushUnanswered { .. }
             | FactKind::PushDelivered { .. }
             | FactKind::PushIgnored { .. } => self.push_fact(at, &fact.kind),
             FactKind::Woke { channel, due, .. } => {

@@ -1,12 +1,16 @@
 //! What the gateway's facts mean for the commands of a channel.
 
-use crate::fact::FactKind;
+use crate::fact::{FactKind, NoEntry};
 use crate::ids::{Channel, PushId};
 use crate::time::SimTime;
 
-use super::cause::situation::{LastPush, ProviderRefusal, PushFate, Refusal};
+use super::cause::situation::{LastPush, NoPush, ProviderRefusal, PushFate, Refusal};
 use super::log::Moment;
 use super::{ChannelRecord, Ledger};
+
+/// Reasons for cutting providers off that are counted apart. They quote what a provider sent, so there
+/// may be any number of them.
+const CUT_REASONS_MAX: usize = 50;
 
 /// A push as the gateway answered it.
 struct Received<'a> {
@@ -76,10 +80,31 @@ impl Ledger {
                     .meets(*push, PushFate::Ignored(at, *why));
                 self.enter(*channel, at, Moment::PushIgnored(*push));
             }
-            FactKind::ProviderRefused { why } => {
-                let why = why.clone();
-                self.provider = Some(ProviderRefusal { at, why });
+            FactKind::ProviderRefused { why } => match why {
+                NoEntry::Certificate(_) | NoEntry::Connect | NoEntry::Service => {
+                    let why = why.clone();
+                    self.provider = Some(ProviderRefusal { at, why });
+                }
+                NoEntry::Stray(why) => self.count_cut(why),
+            },
+            FactKind::PushUnanswered {
+                push,
+                channel,
+                arrived,
+                how,
+            } => {
+                self.pushes.unanswered += 1;
+                let arrived = (*arrived).min(at);
+                self.let_in(arrived);
+                if let Some(channel) = channel {
+                    self.channel(*channel).refusal = Some(Refusal {
+                        at: arrived,
+                        push: *push,
+                        answer: NoPush::Unanswered(*how),
+                    });
+                }
             }
+            FactKind::ProviderCut { why } => self.count_cut(why),
             FactKind::Enrolled { .. }
             | FactKind::EnrollmentFailed { .. }
             | FactKind::TimeZero
@@ -102,6 +127,16 @@ impl Ledger {
         }
     }
 
+    fn count_cut(&mut self, why: &str) {
+        let is_known = self.providers_cut.contains_key(why);
+        let why = if is_known || self.providers_cut.len() < CUT_REASONS_MAX {
+            why
+        } else {
+            "another reason"
+        };
+        *self.providers_cut.entry(why.to_owned()).or_default() += 1;
+    }
+
     fn push_received(&mut self, received: &Received<'_>) {
         let &Received {
             push,
@@ -110,10 +145,7 @@ impl Ledger {
             status,
             reason,
         } = received;
-        // Whoever sent it was let in.
-        if self.provider.as_ref().is_some_and(|it| it.at <= arrived) {
-            self.provider = None;
-        }
+        self.let_in(arrived);
         if status == 200 {
             self.pushes.received += 1;
             self.current.counts.pushes += 1;
@@ -140,9 +172,18 @@ impl Ledger {
             self.channel(channel).refusal = Some(Refusal {
                 at: arrived,
                 push,
-                status,
-                reason: reason.cloned(),
+                answer: NoPush::Refused {
+                    status,
+                    reason: reason.cloned(),
+                },
             });
+        }
+    }
+
+    /// Whoever sent a push was let in.
+    fn let_in(&mut self, arrived: SimTime) {
+        if self.provider.as_ref().is_some_and(|it| it.at <= arrived) {
+            self.provider = None;
         }
     }
 

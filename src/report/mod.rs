@@ -135,6 +135,10 @@ pub struct Report {
     pub commands: Commands,
     /// Pushes.
     pub pushes: Pushes,
+    /// How many providers the gateway cut off, by why: they spoke no HTTP/2, asked too much, or were
+    /// too slow; with those that wanted something else than the push service and were sent away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers_cut: BTreeMap<String, u64>,
     /// Latencies of the whole run.
     pub latency: Latencies,
     /// Open commands by cause, most frequent first.
@@ -209,6 +213,9 @@ pub struct Pushes {
     pub coalesced: u64,
     /// Refused by the gateway.
     pub rejected: u64,
+    /// Never answered, as the scenario asked.
+    #[serde(default)]
+    pub unanswered: u64,
     /// Gone undelivered.
     pub discarded: u64,
     /// Ignored by their device.

@@ -130,6 +130,7 @@ fn commands(text: &mut String, report: &Report, paint: Paint) {
         ),
     );
     let gone = [
+        (pushes.unanswered, "unanswered"),
         (pushes.discarded, "discarded"),
         (pushes.ignored, "ignored"),
         (pushes.lost, "lost"),
@@ -140,6 +141,13 @@ fn commands(text: &mut String, report: &Report, paint: Paint) {
         .collect();
     if !gone.is_empty() {
         line(text, &format!("           {}", gone.join(", ")));
+    }
+    for (why, number) in &report.providers_cut {
+        let number = count(*number);
+        line(
+            text,
+            &format!("           {number} providers cut off: {why}"),
+        );
     }
     if pushes.reported_accepted + pushes.reported_failed > 0 {
         line(

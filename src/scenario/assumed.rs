@@ -125,6 +125,12 @@ pub const ASSUMED: &[Assumption] = &[
         source: "Apple: without apns-expiration the storage policy decides (protocol 5.1, 5.4)",
     },
     Assumption {
+        key: "apns.streams",
+        value: "1000",
+        grade: Grade::Observed,
+        source: "500 in 2016 and 1500 in 2019; 1000 between them (protocol 5.3)",
+    },
+    Assumption {
         key: "cohorts.push-latency",
         value: "log-normal median 500ms p95 2s",
         grade: Grade::Observed,

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use super::cohort::Names;
 use super::error::Problems;
+use super::fault::{self, PushFault};
 use super::found::Found;
 use super::resolve::Resolving;
+use super::word::{self, Does, Known, OfService, PARTICULAR};
 use super::{Stage, StageCommand};
-use crate::condition::Condition;
+use crate::apns::fault::{Fault, Strikes};
+use crate::apns::service::ServiceChange;
 use crate::device::contract::Change;
 use crate::ids::CohortId;
+use crate::protocol::push::Reason;
 use crate::seed::Dist;
 
 /// Something that happens to devices.
@@ -30,7 +34,7 @@ pub struct Event {
 }
 
 /// Something at a set time that is done to pushes or by the operator, not to a device.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Happening {
     /// When, in scenario time from time zero.
     pub at: Duration,
@@ -39,7 +43,7 @@ pub struct Happening {
 }
 
 /// What is done to pushes, or by the operator.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Deed {
     /// The operator has the target send a push without a command to each device of the cohort.
     BlankPush(Option<CohortId>),
@@ -48,13 +52,12 @@ pub enum Deed {
     ExpirePushCertificate,
     /// The push certificate is renewed: providers are let in again.
     RenewPushCertificate,
-    /// From now on this share of pushes, 0 to 1, is answered with 200 and lost, for a cohort or all.
-    LosePushes {
-        /// Whose.
-        of: Option<CohortId>,
-        /// Which share.
-        share: f64,
-    },
+    /// From now on this goes wrong with pushes.
+    FaultPushes(PushFault),
+    /// From now on no fault that was for the cohort strikes, or none at all.
+    HealPushes(Option<CohortId>),
+    /// The push service changes for every provider.
+    Service(ServiceChange),
 }
 
 /// Orders that are cancelled and placed again if they are open at a set time.
@@ -81,140 +84,6 @@ pub struct Timeline {
     pub happenings: Vec<Happening>,
     /// What is ordered again.
     pub reissues: Vec<Reissue>,
-}
-
-/// One word of `do`.
-#[derive(Debug)]
-pub(super) struct Known {
-    pub(super) name: &'static str,
-    pub(super) about: &'static str,
-    does: Does,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Does {
-    /// Changes devices.
-    Changes(&'static [Change]),
-    SetClock,
-    EndRule,
-    BlankPush,
-    ExpirePushCertificate,
-    RenewPushCertificate,
-    LosePushes,
-    Reissue,
-}
-
-impl Does {
-    /// The keys beside `at` and `do`, and whether they must be there.
-    const fn takes(self) -> &'static [(&'static str, bool)] {
-        match self {
-            Self::Changes(_) => &[("to", false), ("spread", false), ("share", false)],
-            Self::SetClock => &[
-                ("to", false),
-                ("spread", false),
-                ("share", false),
-                ("ahead", true),
-            ],
-            Self::EndRule => &[
-                ("to", false),
-                ("spread", false),
-                ("share", false),
-                ("rule", true),
-            ],
-            Self::BlankPush => &[("to", false)],
-            Self::ExpirePushCertificate | Self::RenewPushCertificate => &[],
-            Self::LosePushes => &[("to", false), ("share", true)],
-            Self::Reissue => &[
-                ("to", false),
-                ("spread", false),
-                ("stage", false),
-                ("request", false),
-            ],
-        }
-    }
-}
-
-/// The keys that some events take and others do not, with what stands in for a missing one.
-const PARTICULAR: [(&str, &str); 7] = [
-    ("to", "to = \"cohort\""),
-    ("spread", "spread = \"0s..2m\""),
-    ("share", "share = 0.3"),
-    ("ahead", "ahead = \"-11m\""),
-    ("rule", "rule = \"name\""),
-    ("stage", "stage = \"name\""),
-    ("request", "request = \"InstallProfile\""),
-];
-
-use Change::{Enter, Leave};
-use Condition as In;
-
-const fn device(name: &'static str, about: &'static str, changes: &'static [Change]) -> Known {
-    known(name, about, Does::Changes(changes))
-}
-
-const fn known(name: &'static str, about: &'static str, does: Does) -> Known {
-    Known { name, about, does }
-}
-
-/// Everything that may happen. A condition entered by an event lasts until an event ends it.
-#[rustfmt::skip]
-static EVENTS: [Known; 41] = [
-    device("sleep", "Devices fall asleep.", &[Enter(In::Asleep)]),
-    device("wake", "Devices wake up, as by hand.", &[Leave(In::Asleep)]),
-    device("go-offline", "Devices leave the network.", &[Enter(In::Offline)]),
-    device("come-online", "Devices come back to the network.", &[Leave(In::Offline)]),
-    device("power-off", "Devices are switched off, or their batteries are flat.", &[Enter(In::Off)]),
-    device("power-on", "Devices are switched on, and boot.", &[Leave(In::Off)]),
-    device("reboot", "Devices restart; those with a passcode are locked then, before their first unlock.", &[Change::Reboot]),
-    device("lock", "Screens are locked.", &[Enter(In::Locked)]),
-    device("unlock", "Screens are unlocked.", &[Leave(In::BeforeFirstUnlock), Leave(In::Locked)]),
-    device("block-push", "The network drops TCP 5223: HTTPS works, pushes do not arrive.", &[Enter(In::PushBlocked)]),
-    device("unblock-push", "The network lets TCP 5223 through.", &[Leave(In::PushBlocked)]),
-    device("move-to-hotspot", "Devices change to a network without restrictions: online, with pushes.", &[Leave(In::PushBlocked), Leave(In::PushDeaf), Leave(In::Offline)]),
-    device("deafen", "A NAT forgets the push connections: devices seem connected and hear nothing.", &[Enter(In::PushDeaf)]),
-    device("low-power-on", "Low Power Mode: pushes of low priority are held back.", &[Enter(In::LowPower)]),
-    device("low-power-off", "Low Power Mode ends.", &[Leave(In::LowPower)]),
-    device("enter-setup", "Setup Assistant runs.", &[Enter(In::SetupAssistant)]),
-    device("finish-setup", "Setup Assistant is done.", &[Leave(In::SetupAssistant)]),
-    device("throttle", "The system holds the management agent back.", &[Enter(In::Throttled)]),
-    device("crash-agent", "The management agent crashes.", &[Enter(In::AgentStopped)]),
-    device("open-agent", "The agent is opened in the foreground: it runs again, unthrottled.", &[Leave(In::Throttled), Leave(In::AgentStopped)]),
-    device("lose", "Lost mode begins.", &[Enter(In::LostMode)]),
-    device("find", "Lost mode ends.", &[Leave(In::LostMode)]),
-    device("vanish", "Devices are gone for good, and the server does not know.", &[Enter(In::Gone)]),
-    device("log-in", "Users log in to Macs and Shared iPads.", &[Leave(In::LoggedOut)]),
-    device("log-out", "Users log out: their channels are silent.", &[Enter(In::LoggedOut)]),
-    device("block-login", "A login waits for the server.", &[Enter(In::LoginBlocked)]),
-    device("unblock-login", "The login goes on.", &[Leave(In::LoginBlocked)]),
-    device("lock-keychain", "The keychains of Macs' users are locked.", &[Enter(In::KeychainLocked)]),
-    device("unlock-keychain", "The keychains of Macs' users are open.", &[Leave(In::KeychainLocked)]),
-    device("battery", "Devices run on their batteries.", &[Enter(In::OnBattery)]),
-    device("mains", "Devices are plugged in.", &[Leave(In::OnBattery)]),
-    known("set-clock", "Somebody sets the clock by hand, this far `ahead`, and it stays so.", Does::SetClock),
-    device("sync-clock", "\"Set automatically\": clocks are right from now on.", &[Change::SyncClock]),
-    known("end-rule", "The rule of that name does not apply any more.", Does::EndRule),
-    device("rotate-token", "Push tokens change, and devices report the new ones.", &[Change::RotateToken]),
-    device("re-enroll", "Devices enrol again, as after their management profile was removed.", &[Change::Reenroll]),
-    known("blank-push", "The administrator sends a push without a command to each device.", Does::BlankPush),
-    known("expire-push-certificate", "The target's push certificate expires: the push service lets it in no more.", Does::ExpirePushCertificate),
-    known("renew-push-certificate", "The push certificate is renewed.", Does::RenewPushCertificate),
-    known("lose-pushes", "From now on this `share` of pushes is accepted and lost; 0 ends it.", Does::LosePushes),
-    known("reissue", "The administrator cancels orders that are still open and places them again; `stage` and `request` say which.", Does::Reissue),
-];
-
-/// The events, as a scenario names them.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    EVENTS.iter().map(|event| event.name)
-}
-
-/// All events.
-pub(super) fn all_known() -> impl Iterator<Item = &'static Known> {
-    EVENTS.iter()
-}
-
-/// The event called `name`.
-pub(super) fn find(name: &str) -> Option<&'static Known> {
-    EVENTS.iter().find(|event| event.name == name)
 }
 
 /// The whole timeline.
@@ -276,12 +145,11 @@ impl Reading<'_> {
         let table = self.table;
         let at = table.span("at").copied().unwrap_or_default();
         let to = self.names.find(table, "to", problems);
-        let Some(event) = table.text("do").and_then(|name| find(name)) else {
+        let Some(event) = table.text("do").and_then(|name| word::find(name)) else {
             return;
         };
         self.particular_keys(event, problems);
         let share = table.number("share").copied();
-        let happening = |what| Happening { at, what };
         let changes = match event.does {
             Does::Changes(changes) => changes.to_vec(),
             Does::SetClock => match table.offset("ahead") {
@@ -292,24 +160,16 @@ impl Reading<'_> {
                 Some(number) => vec![Change::EndRule(number)],
                 None => return,
             },
-            Does::BlankPush => {
-                timeline.happenings.push(happening(Deed::BlankPush(to)));
-                return;
-            }
-            Does::ExpirePushCertificate => {
-                let what = Deed::ExpirePushCertificate;
-                timeline.happenings.push(happening(what));
-                return;
-            }
-            Does::RenewPushCertificate => {
-                let what = Deed::RenewPushCertificate;
-                timeline.happenings.push(happening(what));
-                return;
-            }
-            Does::LosePushes => {
-                let share = share.unwrap_or_default();
-                let what = Deed::LosePushes { of: to, share };
-                timeline.happenings.push(happening(what));
+            Does::BlankPush
+            | Does::ExpirePushCertificate
+            | Does::RenewPushCertificate
+            | Does::LosePushes
+            | Does::FaultPushes
+            | Does::HealPushes
+            | Does::Service(_) => {
+                let what = self.deed(event.does, to, problems);
+                let happening = what.map(|what| Happening { at, what });
+                timeline.happenings.extend(happening);
                 return;
             }
             Does::Reissue => {
@@ -331,6 +191,26 @@ impl Reading<'_> {
             spread: self.spread(),
             number: self.number,
         });
+    }
+
+    /// What is done to pushes or by the operator; `None` when a key of it was wrong, or it is about
+    /// devices.
+    fn deed(&self, does: Does, to: Option<CohortId>, problems: &mut Problems) -> Option<Deed> {
+        let table = self.table;
+        match does {
+            Does::BlankPush => Some(Deed::BlankPush(to)),
+            Does::ExpirePushCertificate => Some(Deed::ExpirePushCertificate),
+            Does::RenewPushCertificate => Some(Deed::RenewPushCertificate),
+            Does::LosePushes => Some(Deed::FaultPushes(PushFault {
+                of: to,
+                strikes: Strikes::Share(table.number("share").copied().unwrap_or_default()),
+                fault: Fault::Drop,
+            })),
+            Does::FaultPushes => fault::read(table, self.names, problems).map(Deed::FaultPushes),
+            Does::HealPushes => Some(Deed::HealPushes(to)),
+            Does::Service(of) => service_change(of, table).map(Deed::Service),
+            Does::Changes(_) | Does::SetClock | Does::EndRule | Does::Reissue => None,
+        }
     }
 
     fn spread(&self) -> Dist {
@@ -425,42 +305,15 @@ impl Reading<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_condition_that_an_event_begins_another_event_ends() {
-        let changes = || {
-            EVENTS.iter().flat_map(|event| match event.does {
-                Does::Changes(changes) => changes,
-                Does::SetClock
-                | Does::EndRule
-                | Does::BlankPush
-                | Does::ExpirePushCertificate
-                | Does::RenewPushCertificate
-                | Does::LosePushes
-                | Does::Reissue => &[],
-            })
-        };
-        for change in changes() {
-            // What is gone does not come back.
-            if let Enter(condition) = change
-                && *condition != In::Gone
-            {
-                assert!(
-                    changes().any(|other| *other == Leave(*condition)),
-                    "{condition:?}"
-                );
-            }
+/// What an event makes of the push service; `None` when a key of it was wrong.
+fn service_change(of: OfService, table: &Found) -> Option<ServiceChange> {
+    match of {
+        OfService::Fixed(change) => Some(change),
+        OfService::Streams => table.count("streams").copied().map(ServiceChange::Streams),
+        OfService::Rate => Some(ServiceChange::Rate(table.push_rate("rate").copied())),
+        OfService::GoAway => {
+            let reason = fault::reason(table).unwrap_or(Reason::Shutdown);
+            Some(ServiceChange::GoAway(reason))
         }
-    }
-
-    #[test]
-    fn no_two_events_share_a_name() {
-        let mut sorted: Vec<&str> = names().collect();
-        sorted.sort_unstable();
-        sorted.dedup();
-        assert_eq!(sorted.len(), EVENTS.len());
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::expect::HowMany;
+use crate::apns::service::Rate;
 use crate::device::traits::{Misbehaviour, Window};
 use crate::seed::Dist;
 
@@ -40,6 +41,7 @@ pub(super) enum Typed {
     /// Microseconds.
     Offset(i64),
     Integer(i64),
+    PushRate(Rate),
     HowMany(HowMany),
     Windows(Vec<Window>),
     Days([bool; 7]),
@@ -146,6 +148,14 @@ impl Found {
 
     pub(super) fn integer(&self, key: &str) -> Option<&i64> {
         if let Some(Typed::Integer(value)) = self.typed(key) {
+            Some(value)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn push_rate(&self, key: &str) -> Option<&Rate> {
+        if let Some(Typed::PushRate(value)) = self.typed(key) {
             Some(value)
         } else {
             None

@@ -66,8 +66,8 @@ pub(super) enum Kind {
     Windows,
     /// Days of the week.
     Days,
-    /// A whole number from 0 to this one.
-    UpTo(u32),
+    /// A whole number from the first to the second.
+    Between(u32, u32),
     /// A whole number of either sign.
     Integer,
     /// A number of either sign.
@@ -76,6 +76,12 @@ pub(super) enum Kind {
     HowMany,
     /// A number per unit of time.
     Rate,
+    /// So many in a span of time.
+    PushRate,
+    /// Hosts with their ports.
+    Hosts,
+    /// Texts that are not empty.
+    Texts,
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// One of the timeline's events.
@@ -165,11 +171,14 @@ impl Kind {
             | Self::WeekTime
             | Self::Windows
             | Self::Days
-            | Self::UpTo(_)
+            | Self::Between(..)
             | Self::Integer
             | Self::Real
             | Self::HowMany
             | Self::Rate
+            | Self::PushRate
+            | Self::Hosts
+            | Self::Texts
             | Self::Choice(_)
             | Self::Event
             | Self::Words(_)
@@ -211,11 +220,14 @@ impl Kind {
             Self::WeekTime => "a day and a time, as \"mon 07:30\"".into(),
             Self::Windows => "a list of times of day, as [\"08:00..12:00\", \"22:00..07:00\"]".into(),
             Self::Days => "\"weekdays\", \"weekend\", or a list as [\"mon\", \"wed\"]".into(),
-            Self::UpTo(most) => format!("a whole number from 0 to {most}"),
+            Self::Between(least, most) => format!("a whole number from {least} to {most}"),
             Self::Integer => "a whole number".into(),
             Self::Real => "a number from -100000 to 100000".into(),
             Self::HowMany => "a count as 40, a range as \"40..60\", or of all orders \"100%\" or \"10%..20%\"".into(),
             Self::Rate => "a number per unit of time, as \"50/s\", \"10/m\" or \"3/h\"".into(),
+            Self::PushRate => "so many in a length of time, as \"5 per 1m\"".into(),
+            Self::Hosts => "a list of hosts with their ports, as [\"mdm.example.com:443\"]".into(),
+            Self::Texts => "a list of texts in quotes".into(),
             Self::Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
             Self::Event => "one of the events of docs/scenarios.md, as \"wake\"".into(),
             Self::Words(words) => format!("a list of \"{}\"", words.join("\", \"")),

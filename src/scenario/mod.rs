@@ -3,7 +3,6 @@
 //!
 //! Nothing here reads a file: texts come in, and [`Scenario::files`] says which bytes are needed.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +19,9 @@ mod document;
 mod error;
 mod event;
 mod expect;
+mod fault;
 mod found;
+mod gateway;
 mod hardware;
 mod keys;
 mod kind;
@@ -36,6 +37,7 @@ mod schema;
 mod set;
 mod threshold;
 mod value;
+mod word;
 mod work;
 
 pub use assumed::{ASSUMED, Assumption, Grade};
@@ -43,6 +45,8 @@ pub use calendar::{written_week_time, written_windows};
 pub use error::{Colour, ScenarioError, ScenarioErrors, suggest};
 pub use event::{Deed, Event, Happening, Reissue, Timeline};
 pub use expect::{Expect, ExpectAt, Expected, HowMany};
+pub use fault::PushFault;
+pub use gateway::{Apns, ProviderKeySpec};
 pub use schema::schema;
 pub use value::{written, written_dist};
 
@@ -156,21 +160,6 @@ pub enum IdentityMode {
     },
     /// TLS client authentication.
     Mtls,
-}
-
-/// The gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Apns {
-    /// Where it listens; port 0 for any free one.
-    pub listen: SocketAddr,
-    /// Where its CONNECT proxy listens, if it is wanted.
-    pub connect_proxy: Option<SocketAddr>,
-    /// The certificate of the push topic; `None` for that of the state folder.
-    pub push_certificate: Option<PathBuf>,
-    /// Its key; there exactly when the certificate is.
-    pub push_key: Option<PathBuf>,
-    /// Whether a push without an expiration is kept for a device that cannot be reached.
-    pub store_without_expiration: bool,
 }
 
 /// The one who plays the administrator.

@@ -9,7 +9,7 @@ use super::document::{Entry, Node, Value};
 use super::error::{Problems, suggest};
 use super::found::{Checked, Found, Typed};
 use super::kind::{Key, Kind, MISBEHAVIOURS, Need, Section};
-use super::{event, scalar};
+use super::{scalar, word};
 
 /// Reads `node` as a `section`. What is wrong is noted and left out.
 pub(super) fn read(node: &Node, section: &'static Section, problems: &mut Problems) -> Found {
@@ -106,7 +106,7 @@ fn check(key: &str, kind: Kind, node: &Node, problems: &mut Problems) -> Option<
         Err(wrong) => {
             let right = match (kind, node.text()) {
                 (Kind::Choice(words), Some(word)) => suggest(word, words.iter().copied()),
-                (Kind::Event, Some(word)) => suggest(word, event::names()),
+                (Kind::Event, Some(word)) => suggest(word, word::names()),
                 (Kind::Misbehaviour, Some(word)) => suggest(word, MISBEHAVIOURS),
                 (_, Some(_) | None) => kind.right(),
             };

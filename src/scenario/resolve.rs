@@ -4,7 +4,6 @@
 //! Resolving goes on after an error, with a stand-in that nobody sees, so that one pass finds all.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,13 +13,11 @@ use super::found::Found;
 use super::keys::SCENARIO;
 use super::reader;
 use super::{
-    Apns, Changes, Enrollment, IdentityMode, NanomdmTarget, ObserveTarget, Operator, Scenario,
-    ScenarioErrors, SecretName, Target, assumed, cohort, event, expect, set, threshold, work,
+    Changes, Enrollment, IdentityMode, NanomdmTarget, ObserveTarget, Operator, Scenario,
+    ScenarioErrors, SecretName, Target, assumed, cohort, event, expect, gateway, set, threshold,
+    work,
 };
 use crate::seed::Seed;
-
-/// Apple's port for push providers.
-const APNS_PORT: u16 = 2197;
 
 /// The header that NanoMDM's documentation and Apple's proxies use for a client certificate.
 const CERTIFICATE_HEADER: &str = "X-Client-Cert";
@@ -110,7 +107,7 @@ fn resolve(document: &Node, resolving: &mut Resolving) -> Scenario {
         seed: Seed(found.seed("seed").copied().unwrap_or_default()),
         time_scale: found.number("time-scale").copied().unwrap_or(1.0),
         starts: found.span("starts").copied().unwrap_or_default(),
-        apns: apns(&found, &target, resolving),
+        apns: gateway::apns(&found, &target, &names, resolving),
         target,
         enrollment,
         operator: operator(&found),
@@ -156,7 +153,7 @@ fn enrollment(found: &Found, target: Option<&Target>, resolving: &mut Resolving)
     let span = |key| section.and_then(|section| section.span(key).copied());
     let number = |key| section.and_then(|section| section.number(key).copied());
     if let Some(issued) = issued {
-        together(issued, "ca", "ca-key", &mut resolving.problems);
+        gateway::together(issued, "ca", "ca-key", &mut resolving.problems);
     }
     Enrollment {
         identity: issued.map_or(IdentityMode::Signature, |issued| {
@@ -213,53 +210,6 @@ fn is_all_https(target: &Target) -> bool {
             is_https(&observe.url) && observe.checkin_url.as_deref().is_none_or(is_https)
         }
     }
-}
-
-fn apns(found: &Found, target: &Target, resolving: &mut Resolving) -> Apns {
-    let usual_port = match target {
-        Target::Embedded => 0,
-        Target::Nanomdm(_) | Target::Observe(_) => APNS_PORT,
-    };
-    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, usual_port));
-    let Some(section) = found.table("apns") else {
-        return Apns {
-            listen: usual,
-            connect_proxy: None,
-            push_certificate: None,
-            push_key: None,
-            store_without_expiration: true,
-        };
-    };
-    together(
-        section,
-        "push-certificate",
-        "push-key",
-        &mut resolving.problems,
-    );
-    if !section.is_given("store-without-expiration") {
-        resolving.assumed.insert("apns.store-without-expiration");
-    }
-    Apns {
-        listen: section.address("listen").copied().unwrap_or(usual),
-        connect_proxy: section.address("connect-proxy").copied(),
-        push_certificate: path(section, "push-certificate"),
-        push_key: path(section, "push-key"),
-        store_without_expiration: section.flag("store-without-expiration") != Some(&false),
-    }
-}
-
-/// A certificate is of no use without its key, nor the key without it.
-fn together(found: &Found, certificate: &str, key: &str, problems: &mut Problems) {
-    let (given, missing) = match (found.is_given(certificate), found.is_given(key)) {
-        (true, false) => (certificate, key),
-        (false, true) => (key, certificate),
-        (true, true) | (false, false) => return,
-    };
-    problems.add(
-        found.place_of(given),
-        format!("{given} stands without {missing}"),
-        format!("add {missing}, or leave both out"),
-    );
 }
 
 fn operator(found: &Found) -> Operator {

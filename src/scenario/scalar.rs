@@ -7,7 +7,7 @@ use super::document::{Node, Value};
 use super::error::{Problems, suggest};
 use super::found::{Limit, Typed};
 use super::kind::Kind;
-use super::{calendar, event, expect, request, value};
+use super::{calendar, expect, request, value, word};
 use crate::device::traits::{Misbehaviour, Window};
 use crate::seed::Dist;
 
@@ -41,7 +41,7 @@ pub(super) fn read(
             Some(word) => Typed::Text((*word).to_owned()),
             None => return Err(is_wrong()),
         },
-        Kind::Event => match node.text().and_then(event::find) {
+        Kind::Event => match node.text().and_then(word::find) {
             Some(event) => Typed::Text(event.name.to_owned()),
             None => return Err(is_wrong()),
         },
@@ -58,8 +58,8 @@ pub(super) fn read(
         Kind::DistOr(word) | Kind::DurationOr(word) if node.text() == Some(word) => {
             Typed::Text(word.to_owned())
         }
-        Kind::UpTo(most) => match integer(node).map(u32::try_from) {
-            Some(Ok(count)) if count <= most => Typed::Count(count),
+        Kind::Between(least, most) => match integer(node).map(u32::try_from) {
+            Some(Ok(count)) if (least..=most).contains(&count) => Typed::Count(count),
             Some(Ok(_) | Err(_)) | None => return Err(is_wrong()),
         },
         Kind::Integer => Typed::Integer(integer(node).ok_or_else(is_wrong)?),
@@ -100,6 +100,9 @@ pub(super) fn read(
             }
             None => Typed::Number(value::rate(text()?)?),
         },
+        Kind::PushRate => Typed::PushRate(value::push_rate(text()?)?),
+        Kind::Hosts => Typed::Words(texts(node, value::host_and_port)?),
+        Kind::Texts => Typed::Words(texts(node, value::not_empty)?),
         Kind::Dist | Kind::DistOr(_) => Typed::Dist(dist(node)?),
         Kind::Limit => Typed::Limit(limit(node)?),
         Kind::Secret => Typed::Text(secret(node)?),
@@ -138,6 +141,21 @@ fn some_of(node: &Node, words: &[&str]) -> Result<Vec<String>, String> {
         Some(_) | None => Err(format!("has {}", item.described())),
     });
     known.collect()
+}
+
+/// A list of texts that are each as `check` wants them.
+fn texts(
+    node: &Node,
+    check: impl Fn(&str) -> Result<String, String>,
+) -> Result<Vec<String>, String> {
+    let Value::List(items) = &node.value else {
+        return Err(format!("is {}", node.described()));
+    };
+    let texts = items.iter().map(|item| match item.text() {
+        Some(text) => check(text),
+        None => Err(format!("has {}", item.described())),
+    });
+    texts.collect()
 }
 
 fn misbehaviour(node: &Node) -> Result<Misbehaviour, String> {

@@ -6,7 +6,7 @@ use super::calendar::DAYS;
 use super::keys::SCENARIO;
 use super::kind::{Key, Kind, MISBEHAVIOURS, Need, Section};
 use super::scalar::FACTORS;
-use super::{event, request};
+use super::{request, word};
 use crate::scenario::document::Node;
 
 /// The schema, draft 2020-12.
@@ -148,7 +148,9 @@ fn kind(of: Kind) -> Value {
             { "enum": ["weekdays", "weekend"] },
             { "type": "array", "minItems": 1, "items": { "enum": DAYS } }
         ] }),
-        Kind::UpTo(most) => json!({ "type": "integer", "minimum": 0, "maximum": most }),
+        Kind::Between(least, most) => {
+            json!({ "type": "integer", "minimum": least, "maximum": most })
+        }
         Kind::Integer => json!({ "type": "integer" }),
         Kind::Real => json!({ "type": "number", "minimum": -100_000, "maximum": 100_000 }),
         Kind::HowMany => json!({ "anyOf": [
@@ -156,7 +158,7 @@ fn kind(of: Kind) -> Value {
             { "type": "string", "pattern": "^\\s*[0-9.]+\\s*%?\\s*(\\.\\.\\s*[0-9.]+\\s*%?\\s*)?$" }
         ] }),
         Kind::Event => {
-            let events = event::all_known();
+            let events = word::all_known();
             let known =
                 events.map(|event| json!({ "const": event.name, "description": event.about }));
             json!({ "anyOf": known.collect::<Vec<_>>() })
@@ -173,6 +175,14 @@ fn kind(of: Kind) -> Value {
         ] }),
         Kind::Duration => json!({ "$ref": "#/$defs/duration" }),
         Kind::Dist => json!({ "$ref": "#/$defs/distribution" }),
+        Kind::PushRate => json!({
+            "type": "string",
+            "pattern": "^\\s*[0-9]+ per .*[0-9]\\s*[A-Za-z]"
+        }),
+        Kind::Hosts => {
+            json!({ "type": "array", "items": { "type": "string", "pattern": "^[^/\\s]+:[0-9]{1,5}$" } })
+        }
+        Kind::Texts => json!({ "type": "array", "items": { "type": "string", "minLength": 1 } }),
         Kind::Rate => {
             json!({ "type": "string", "pattern": "^\\s*[0-9.]+\\s*/\\s*(s|m|min|h|d)\\s*$" })
         }
@@ -236,13 +246,16 @@ mod tests {
             Kind::WeekTime => r#""tue 07:30""#.into(),
             Kind::Windows => r#"["22:00..07:00"]"#.into(),
             Kind::Days => r#"["mon", "sun"]"#.into(),
-            Kind::UpTo(_) => "2".into(),
+            Kind::Between(..) => "2".into(),
             Kind::Integer | Kind::Real => "-3".into(),
             Kind::HowMany => r#""10%..20%""#.into(),
             Kind::Event => r#""wake""#.into(),
             Kind::Words(words) => format!("[{:?}]", words[0]),
             Kind::Misbehaviour => r#"{ late = "10s" }"#.into(),
             Kind::Rate => r#""5/s""#.into(),
+            Kind::PushRate => r#""5 per 1m""#.into(),
+            Kind::Hosts => r#"["a.example:443"]"#.into(),
+            Kind::Texts => r#"["a"]"#.into(),
             Kind::Choice(words) => format!("{:?}", words[0]),
             Kind::Secret => r#"{ env = "KEY" }"#.into(),
             Kind::Limit => r#""5s""#.into(),

@@ -194,6 +194,9 @@ pub(super) fn keep_only(document: &mut Node, name: &str) {
         None => true,
     };
     retain(document, "cohorts", |cohort| names(cohort, "name"));
+    if let Some(apns) = document.child_mut("apns") {
+        retain(apns, "faults", |fault| names(fault, "to"));
+    }
     retain(document, "timeline", |event| names(event, "to"));
     retain(document, "expect", |expect| names(expect, "cohort"));
     let label = format!("cohort={name}");

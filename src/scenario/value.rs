@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::SpanRelativeTo;
 
+use crate::apns::service::Rate;
 use crate::seed::Dist;
 
 /// No span in a scenario is longer; sums of spans then stay far from any limit.
@@ -78,6 +79,39 @@ pub(super) fn rate(text: &str) -> Result<f64, String> {
         ));
     }
     Ok(per_second)
+}
+
+/// `5 per 1m`: so many in a length of time.
+pub(super) fn push_rate(text: &str) -> Result<Rate, String> {
+    let wrong = || format!("is \"{text}\"");
+    let (pushes, per) = text.split_once(" per ").ok_or_else(wrong)?;
+    let pushes = pushes.trim().parse().map_err(|_| wrong())?;
+    let per = duration(per)?;
+    if pushes == 0 || per.is_zero() {
+        return Err(format!("is \"{text}\", which lets nothing through"));
+    }
+    Ok(Rate { pushes, per })
+}
+
+/// `host:port`, as CONNECT names a server.
+pub(super) fn host_and_port(text: &str) -> Result<String, String> {
+    let is_good = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let is_plain = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == '/');
+        is_plain && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if is_good {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("has \"{text}\", which is no host with a port"))
+    }
+}
+
+/// Any text that is not empty.
+pub(super) fn not_empty(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("has an empty text".to_owned()),
+        text => Ok(text.to_owned()),
+    }
 }
 
 /// Far above what one machine can order; keeps rate times duration within a number of orders.
@@ -213,6 +247,40 @@ mod tests {
         assert_eq!(rate("30/m"), Ok(0.5));
         for wrong in ["50", "-1/s", "0/s", "x/s", "5/y", "inf/s", "nan/s"] {
             assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_push_rate_is_a_count_in_a_span() {
+        let per = Duration::from_secs(60);
+        assert_eq!(push_rate("5 per 1m"), Ok(Rate { pushes: 5, per }));
+        for wrong in [
+            "5",
+            "5/m",
+            "0 per 1m",
+            "5 per 0s",
+            "-1 per 1m",
+            "x per 1m",
+            "5 per 1",
+        ] {
+            assert!(push_rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_host_to_tunnel_to_has_its_port() {
+        for right in ["mdm.example.com:443", "[::1]:8443"] {
+            assert_eq!(host_and_port(right), Ok(right.to_owned()));
+        }
+        for wrong in [
+            "mdm.example.com",
+            ":443",
+            "a:0",
+            "a:x",
+            "https://a:443",
+            "a b:1",
+        ] {
+            assert!(host_and_port(wrong).is_err(), "{wrong}");
         }
     }
 

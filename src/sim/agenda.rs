@@ -41,6 +41,8 @@ pub(super) enum Event {
     Answered(Channel, RequestId, Box<Reply>),
     /// A push reaches the gateway.
     Pushed(Box<PushFlight>),
+    /// A push that the gateway holds back sets out to its device.
+    PushSetsOut(u64),
     /// The server has the gateway's answer.
     PushAnswered(Box<PushAnswer>),
 }

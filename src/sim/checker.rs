@@ -96,6 +96,8 @@ impl Checker {
             | FactKind::TimeZero
             | FactKind::Condition { .. }
             | FactKind::ProviderRefused { .. }
+            | FactKind::ProviderCut { .. }
+            | FactKind::PushUnanswered { .. }
             | FactKind::PushLost { .. }
             | FactKind::Clock { .. }
             | FactKind::Unenrolled { .. }

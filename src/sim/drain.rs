@@ -99,8 +99,11 @@ impl World {
         let happens = self
             .plan
             .happenings
-            .get(self.gateway.done)
+            .get(self.gateway.next())
             .is_some_and(|next| self.zero + next.at < end);
-        by_itself || happens || events.any(|event| devices.binary_search(&event.device).is_ok())
+        by_itself
+            || happens
+            || self.gateway.holds_back()
+            || events.any(|event| devices.binary_search(&event.device).is_ok())
     }
 }

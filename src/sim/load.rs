@@ -70,6 +70,8 @@ impl Load {
             | FactKind::TimeZero
             | FactKind::Condition { .. }
             | FactKind::ProviderRefused { .. }
+            | FactKind::ProviderCut { .. }
+            | FactKind::PushUnanswered { .. }
             | FactKind::PushLost { .. }
             | FactKind::Clock { .. }
             | FactKind::Unenrolled { .. }

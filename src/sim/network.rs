@@ -238,11 +238,6 @@ impl Network {
             .chance(self.conditions.faults.push_failed)
     }
 
-    /// Whether the gateway loses its `number`th push, of which it loses this share.
-    pub(super) fn push_vanishes(&self, number: u64, share: f64) -> bool {
-        self.draw(PROVIDER, number, 3).chance(share)
-    }
-
     /// Why a device that believes it is `wall` refuses the server's certificate.
     fn refusal(&self, wall: WallTime) -> Option<&'static str> {
         self.conditions.certificate?.refusal(wall)

@@ -15,6 +15,7 @@ use super::network::{Network, Validity};
 use super::operator::Operator;
 use super::origin::{self, Settings};
 use crate::apns::admission::{Admission, Storage};
+use crate::apns::provider::{Certificate, Environment as Service, Provider};
 use crate::condition::Condition;
 use crate::device::contract::{Change, Output};
 use crate::device::environment::Environment;
@@ -59,7 +60,6 @@ pub struct World {
     pub(super) plan: Arc<Plan>,
     pub(super) env: Arc<Environment>,
     pub(super) run: RunId,
-    pub(super) topic: Arc<str>,
     /// When signatures of devices are good; `None` where devices do not sign.
     pub(super) signatures: Option<Validity>,
     pub(super) now: SimTime,
@@ -71,6 +71,8 @@ pub struct World {
     pub(super) outputs: Vec<Output>,
     pub(super) server: Server,
     pub(super) admission: Admission,
+    /// The server's one connection to the gateway.
+    pub(super) provider: Provider,
     pub(super) network: Network,
     pub(super) operator: Operator,
     /// Connections of devices in a session.
@@ -111,12 +113,7 @@ impl World {
     pub fn new(scenario: &Scenario, plan: Arc<Plan>, settings: Settings) -> Self {
         let (run, book) = origin::names(&plan);
         let is_observer = matches!(scenario.target, Target::Observe(_));
-        let env = Arc::new(origin::environment(
-            scenario,
-            &plan,
-            &settings,
-            book.clone(),
-        ));
+        let env = Arc::new(origin::environment(scenario, &plan, &settings, book));
         let topic = Arc::clone(&env.topic);
         let storage = Storage {
             without_expiration: scenario.apns.store_without_expiration,
@@ -125,13 +122,15 @@ impl World {
         let signs = scenario.enrollment.identity == IdentityMode::Signature;
         let signatures = settings.identities.filter(|_| signs);
         let crowd = env.crowd.clone();
-        let admission = Admission::new(
+        let mut admission = Admission::new(
             crowd,
             Arc::clone(&topic),
             env.epoch,
             plan.devices(),
             storage,
         );
+        admission.set_rate(scenario.apns.rate);
+        let gateway = Gateway::new(scenario, &plan);
         let mut ledger = Ledger::new(Setup::of_plan(&plan, book, is_observer));
         ledger.take_snapshots_after(scenario.looks().collect());
         let give_up = env.enroll_until + settings.conditions.timeout + ENROLLMENT_GRACE;
@@ -155,7 +154,7 @@ impl World {
             pushes_sent: 0,
             pushes_arrived: 0,
             changes_done: 0,
-            gateway: Gateway::default(),
+            gateway,
             patience: Patience::default(),
             enrolled: 0,
             failed: 0,
@@ -167,7 +166,7 @@ impl World {
             plan,
             env,
             run,
-            topic,
+            provider: Provider::new(Some(Certificate::for_topic(&topic)), Service::Production),
             admission,
             agenda,
             is_observer,
@@ -229,7 +228,9 @@ impl World {
         self.facts.clear();
         self.recorded = 0;
         self.network.heal();
-        self.gateway.heal(self.plan.happenings.len());
+        self.gateway
+            .heal(self.plan.seed, self.plan.happenings.len());
+        self.admission.set_rate(None);
         self.changes_done = self.plan.timeline.len();
         for device in (0..self.plan.devices()).map(DeviceId) {
             let leave = Condition::ALL.map(Change::Leave);
@@ -317,7 +318,8 @@ impl World {
             Event::EnqueueLost(order) => self.enqueue_lost(order),
             Event::Asked(letter) => self.serve(*letter),
             Event::Answered(channel, id, reply) => self.answered(channel, id, *reply),
-            Event::Pushed(flight) => self.admit(*flight),
+            Event::Pushed(flight) => self.push_arrived(*flight),
+            Event::PushSetsOut(number) => self.push_sets_out(number),
             Event::PushAnswered(answer) => self.push_answered(*answer),
         }
     }

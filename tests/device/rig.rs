@@ -468,6 +468,8 @@ impl Rig {
             FactKind::TimeZero
             | FactKind::Cancelled { .. }
             | FactKind::PushLost { .. }
+            | FactKind::PushUnanswered { .. }
+            | FactKind::ProviderCut { .. }
             | FactKind::ProviderRefused { .. }
             | FactKind::Ordered { .. }
             | FactKind::Offered { .. }

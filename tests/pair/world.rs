@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::apns::admission::{Admission, Incoming, Storage};
+use mdmstorm::apns::provider::{self, Certificate, Provider};
 use mdmstorm::device::contract::{Answer, Output, Push, Reply, Request};
 use mdmstorm::device::environment::Environment;
 use mdmstorm::fact::{Broken, Fact, FactKind, Got, ResultStatus, Said, ServerPush, Stamps};
@@ -333,16 +334,22 @@ impl World {
         let incoming = Incoming {
             method: "POST",
             path: &path,
-            certificate_topic: &order.topic,
+            authorization: None,
             topic: Some(&order.topic),
             id: None,
             expiration: None,
             priority: Some("10"),
             push_type: Some("mdm"),
             collapse_id: None,
+            has_duplicates: false,
             payload: &body,
         };
-        let admitted = self.admission.admit(self.now, &incoming).unwrap();
+        let certificate = Certificate::for_topic(&order.topic);
+        let mut provider = Provider::new(Some(certificate), provider::Environment::Production);
+        let admitted = self
+            .admission
+            .admit(self.now, &mut provider, &incoming)
+            .unwrap();
         let id = PushId(self.pushes);
         self.pushes += 1;
         self.note(FactKind::PushReceived {

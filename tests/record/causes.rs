@@ -1,7 +1,9 @@
 //! One small story per cause: what the ledger says of a command that waits, with its evidence.
 
 use mdmstorm::condition::Condition;
-use mdmstorm::fact::{Broken, FactKind, Got, Ignored, Said, ServerPush, WakeReason};
+use mdmstorm::fact::{
+    Broken, FactKind, Got, Ignored, NoEntry, Said, ServerPush, Unanswered, WakeReason,
+};
 use mdmstorm::ids::{Channel, DeviceId, OrderIndex, PushId};
 use mdmstorm::metric::{Owner, Phase};
 use mdmstorm::record::Ledger;
@@ -40,7 +42,7 @@ fn why(story: Story) -> String {
 #[test]
 fn a_target_that_cannot_push_says_so_or_is_caught() {
     let refused = FactKind::ProviderRefused {
-        why: "its push certificate expired".to_owned(),
+        why: NoEntry::Certificate("its push certificate expired".to_owned()),
     };
     let failed = |why: &str| FactKind::Accepted {
         order: OrderIndex(0),
@@ -96,6 +98,58 @@ fn a_push_can_be_lost_or_thrown_away_or_ignored() {
         1_000_000
     );
     assert_eq!(account.pushes.lost, 1);
+}
+
+#[test]
+fn a_push_service_that_does_not_answer_or_is_not_there_is_not_the_targets_fault() {
+    let (id, channel) = push(2);
+    let unanswered = |how| FactKind::PushUnanswered {
+        push: id,
+        channel: Some(channel),
+        arrived: ms(9),
+        how,
+    };
+    let enqueued = || Story::default().enqueued(0, 0, 0, 5);
+    insta::assert_snapshot!(why(enqueued().at(9, unanswered(Unanswered::Hang))), @"push-unanswered (apns): APNs never answered push 2 of 0.009s, the last one: it kept silent");
+    insta::assert_snapshot!(why(enqueued().at(9, unanswered(Unanswered::Reset))), @"push-unanswered (apns): APNs never answered push 2 of 0.009s, the last one: it reset the connection");
+    insta::assert_snapshot!(why(enqueued().at(9, unanswered(Unanswered::GoAway))), @"push-unanswered (apns): APNs never answered push 2 of 0.009s, the last one: it ended the connection with GOAWAY");
+    insta::assert_snapshot!(why(enqueued().push_with(2, 9, 503)), @"push-service-down (apns): push 2, the last one, was refused at 0.009s with 503 Unregistered");
+    insta::assert_snapshot!(why(enqueued().push_with(2, 9, 429)), @"push-rejected (target): push 2, the last one, was refused at 0.009s with 429 Unregistered");
+    let refused = |why| FactKind::ProviderRefused { why };
+    insta::assert_snapshot!(why(enqueued().at(7, refused(NoEntry::Service))), @"push-service-down (apns): APNs took no connection of the target at 0.007s: the service is out; no push came since");
+    insta::assert_snapshot!(why(enqueued().at(7, refused(NoEntry::Connect))), @"push-connect-refused (network): the target did not get through to APNs at 0.007s: a CONNECT to the push service was refused; no push came since");
+    // What strays to the proxy says nothing about pushes.
+    let stray = refused(NoEntry::Stray(
+        "a CONNECT was refused: it is none".to_owned(),
+    ));
+    let account = enqueued().at(7, stray).account(60_000);
+    insta::assert_snapshot!(show(&account), @"0 pending in dispatch: never-pushed of target");
+    assert_eq!(account.providers_cut.len(), 1);
+    // The next push that is taken ends it.
+    let account = enqueued()
+        .at(9, unanswered(Unanswered::Hang))
+        .push(3, 12)
+        .condition(0, &[Condition::Asleep])
+        .account(60_000);
+    insta::assert_snapshot!(show(&account), @"0 pending in delivery: device-asleep of device");
+    assert_eq!((account.pushes.received, account.pushes.rejected), (1, 0));
+    assert_eq!(account.pushes.unanswered, 1);
+}
+
+#[test]
+fn providers_that_were_cut_off_are_counted_by_why_and_not_without_bound() {
+    let mut story = Story::default();
+    for number in 0..100 {
+        let why = format!("it said {number}");
+        story = story.at(number, FactKind::ProviderCut { why });
+    }
+    let cut = FactKind::ProviderCut {
+        why: "it said 7".to_owned(),
+    };
+    let account = story.at(100, cut).account(200);
+    assert_eq!(account.providers_cut.len(), 51);
+    assert_eq!(account.providers_cut["it said 7"], 2);
+    assert_eq!(account.providers_cut["another reason"], 50);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::super::tokens::TokenChange;
 use super::super::worker::ToWorker;
 use super::{LATENCY, RUN, SERVER_TIME, TOPIC};
 use crate::apns::admission::{self, Admission, Storage};
+use crate::apns::provider::{self, Certificate, Provider};
 use crate::device::contract::Push;
 use crate::device::environment::Environment;
 use crate::device::messages::enrollment_id;
@@ -102,18 +103,21 @@ impl Surroundings {
         sleep(LATENCY).await;
         let arrived = self.clock.now();
         let body = payload(&order.magic);
-        let admitted = self.admission.borrow().admit(
+        let certificate = Certificate::for_topic(TOPIC);
+        let admitted = self.admission.borrow_mut().admit(
             arrived,
+            &mut Provider::new(Some(certificate), provider::Environment::Production),
             &admission::Incoming {
                 method: "POST",
                 path: &format!("/3/device/{}", hex_lower(&order.token)),
-                certificate_topic: TOPIC,
+                authorization: None,
                 topic: Some(&order.topic),
                 id: None,
                 expiration: None,
                 priority: None,
                 push_type: Some("mdm"),
                 collapse_id: None,
+                has_duplicates: false,
                 payload: &body,
             },
         );

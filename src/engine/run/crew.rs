@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::prepare::Prepared;
+use super::provider_keys;
 use super::target::Admin;
 use super::{RunError, Settings, Usage};
 use crate::apns::admission::{Admission, Storage};
@@ -16,7 +17,10 @@ use crate::device::contract::Change;
 use crate::device::environment::Environment;
 use crate::engine::bundle::Bundle;
 use crate::engine::clock::Clock;
-use crate::engine::front::{Front, FrontPlan};
+use crate::engine::front::{Front, FrontPlan, Outside};
+use crate::engine::gateway;
+use crate::engine::gateway::lookout::Lookout;
+use crate::engine::gateway::tally::Tally;
 use crate::engine::health::Gauge;
 use crate::engine::operator::{Halt, Operator, Standing};
 use crate::engine::ports::Ports;
@@ -67,9 +71,7 @@ impl Crew {
         let count = settings.workers.unwrap_or(one_less).max(1);
         let book = OrderBook::new(prepared.run, plan.orders.len() as u32);
         let is_observer = matches!(scenario.target, Target::Observe(_));
-        let mut ledger = Ledger::new(Setup::of_plan(&plan, book.clone(), is_observer));
-        let looks = scenario.looks().map(|at| plan.real(at));
-        ledger.take_snapshots_after(looks.collect());
+        let ledger = ledger(scenario, &plan, book, is_observer);
         let (to_recorder, batches) = mpsc::channel(BATCHES_MAX);
         let (settled, settlements) = settlements(&plan);
         let producers = count + OTHER_PRODUCERS;
@@ -97,7 +99,9 @@ impl Crew {
         let operator_scribe = Scribe::new(clock, count + 1, to_recorder);
         let mailboxes = workers.iter().map(|worker| worker.mailbox.clone());
         let mailboxes: Vec<_> = mailboxes.collect();
-        let admission = admission(&prepared, scenario, &plan);
+        let admission = admission(&prepared, scenario, &plan)?;
+        let settings = settings_of_gateway(scenario, &plan);
+        let outside = outside(&prepared, scenario);
         let operator = OperatorPlan {
             clock,
             admin: prepared.target.admin.clone(),
@@ -111,14 +115,15 @@ impl Crew {
             tls,
             listeners: prepared.listeners,
             admission,
+            settings,
             clock,
             ports: Box::new(move || Ports::new(mailboxes, gateway_scribe)),
             operator: Some(Box::new(move || operator.hire())),
             settled: settlements,
             tokens,
             halt: halted,
+            outside,
         });
-        let (embedded, timeout) = (prepared.target.embedded, prepared.target.timeout);
         Ok(Self {
             clock,
             workers,
@@ -126,9 +131,9 @@ impl Crew {
             recorder,
             halt,
             is_observer,
-            embedded,
+            embedded: prepared.target.embedded,
             sockets,
-            timeout,
+            timeout: prepared.target.timeout,
         })
     }
 
@@ -305,19 +310,47 @@ fn environment(
 }
 
 /// The gateway's doorkeeper.
-fn admission(prepared: &Prepared, scenario: &Scenario, plan: &Plan) -> Admission {
+fn admission(prepared: &Prepared, scenario: &Scenario, plan: &Plan) -> Result<Admission, RunError> {
     let storage = Storage {
         without_expiration: scenario.apns.store_without_expiration,
         time_scale: plan.time_scale,
     };
     let (crowd, topic) = (prepared.state.crowd.clone(), prepared.topic.as_str().into());
-    Admission::new(
-        crowd,
-        topic,
-        prepared.clock.epoch(),
-        plan.devices(),
-        storage,
-    )
+    let epoch = prepared.clock.epoch();
+    let mut admission = Admission::new(crowd, topic, epoch, plan.devices(), storage);
+    provider_keys::trust(&mut admission, scenario)?;
+    Ok(admission)
+}
+
+/// The ledger of a run, which remembers how things stood whenever the scenario wants to know.
+fn ledger(scenario: &Scenario, plan: &Plan, book: OrderBook, is_observer: bool) -> Ledger {
+    let mut ledger = Ledger::new(Setup::of_plan(plan, book, is_observer));
+    let looks = scenario.looks().map(|at| plan.real(at));
+    ledger.take_snapshots_after(looks.collect());
+    ledger
+}
+
+/// How the gateway behaves before anything happens.
+fn settings_of_gateway(scenario: &Scenario, plan: &Plan) -> gateway::Settings {
+    let apns = &scenario.apns;
+    gateway::Settings {
+        seed: plan.seed,
+        service: apns.service(),
+        faults: apns.faults.iter().map(|it| plan.fault_rule(it)).collect(),
+        allow_hosts: apns.allow_hosts.clone(),
+        ..gateway::Settings::default()
+    }
+}
+
+/// What takes pushes over plain HTTP, if the scenario wants that.
+fn outside(prepared: &Prepared, scenario: &Scenario) -> Option<Outside> {
+    scenario.apns.plain_listen?;
+    let (count, _) = watch::channel(Tally::default());
+    Some(Outside {
+        lookout: Lookout::new(prepared.state.crowd.clone(), count, None, None),
+        webhook: None,
+        topic: prepared.topic.as_str().into(),
+    })
 }
 
 /// The operator before it is on its own thread, where alone its connections may live.

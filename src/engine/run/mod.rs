@@ -6,6 +6,7 @@
 mod crew;
 mod drain;
 mod prepare;
+pub(super) mod provider_keys;
 mod target;
 
 use std::path::PathBuf;
@@ -84,7 +85,7 @@ pub enum RunError {
     Endpoint(#[from] super::endpoint::EndpointError),
     /// A port.
     #[error(transparent)]
-    Listen(#[from] super::front::ListenError),
+    Listen(#[from] super::front::ListenErrors),
     /// A certificate or key.
     #[error(transparent)]
     Authority(#[from] super::authority::AuthorityError),

@@ -8,7 +8,7 @@ use super::target::{self, Reached};
 use super::{RunError, Settings};
 use crate::engine::authority::{Authority, Credential};
 use crate::engine::clock::Clock;
-use crate::engine::front::Listeners;
+use crate::engine::front::{Doors, Listeners};
 use crate::engine::identity::Identities;
 use crate::engine::limits::Limits;
 use crate::engine::state::State;
@@ -61,7 +61,13 @@ pub async fn prepare(
         in_flight,
     )?;
     let state = State::open(&settings.state)?;
-    let listeners = Listeners::bind(scenario.apns.listen, scenario.apns.connect_proxy)?;
+    let listeners = Listeners::open(&Doors {
+        direct: scenario.apns.listen,
+        further: Vec::new(),
+        proxy: scenario.apns.connect_proxy,
+        plain: scenario.apns.plain_listen,
+        admin: None,
+    })?;
     let (push, topic) = push_credential(scenario, &state)?;
     let given = given_authority(scenario, clock)?;
     let authority = given.as_ref().unwrap_or(&state.device_authority);

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::prepare::{random_bytes, read, unusable};
 use super::{RunError, Settings};
+use crate::apns::connect::PUSH_HOSTS;
 use crate::engine::adapter::{Adapter, AdminClient, Nanomdm, Product};
 use crate::engine::authority::{Authority, Credential, LOCAL_NAMES};
 use crate::engine::clock::Clock;
 use crate::engine::connection::Connector;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::identity::{ClientTls, roots_of_pem, system_roots};
-use crate::engine::proxy::PUSH_HOSTS;
 use crate::engine::push_client::PushTarget;
 use crate::engine::serve::{self, Embedded, EmbeddedError, ServeSettings};
 use crate::engine::state::State;

@@ -27,6 +27,12 @@ pub enum Cause {
     NeverPushed,
     /// The last push was refused.
     PushRejected,
+    /// APNs did not answer the last push.
+    PushUnanswered,
+    /// APNs takes no pushes, or answers that it is down.
+    PushServiceDown,
+    /// The target does not get through to APNs.
+    PushConnectRefused,
     /// The target cannot push: its push certificate has expired.
     PushCertificateExpired,
     /// The push service took the push and lost it.

@@ -1,14 +1,14 @@
 //! Causes on the way of a push: from the target that has to send it to the device's door.
 
 use crate::condition::Condition;
-use crate::fact::Ignored;
+use crate::fact::{Ignored, NoEntry, Unanswered};
 use crate::metric::Owner;
 use crate::record::phase::Push;
 
-use super::situation::{PushFate, Situation};
+use super::situation::{NoPush, ProviderRefusal, PushFate, Refusal, Situation};
 use super::{Cause, Rule};
 
-pub(super) const RULES: [Rule; 8] = [
+pub(super) const RULES: [Rule; 11] = [
     Rule {
         cause: Cause::NeverPushed,
         name: "never-pushed",
@@ -23,7 +23,32 @@ pub(super) const RULES: [Rule; 8] = [
         owner: Some(Owner::Target),
         holds: push_rejected,
         remedy: "look up the APNs reason; renew the push certificate under the same Apple \
-                 Account, or let the device send its token again by enrolling",
+                 Account, or let the device send its token again by enrolling; after 429 push \
+                 less often to one device",
+    },
+    Rule {
+        cause: Cause::PushUnanswered,
+        name: "push-unanswered",
+        owner: Some(Owner::Apns),
+        holds: push_unanswered,
+        remedy: "a server has to give up on a push that APNs does not answer and send it again on \
+                 another connection, without holding up the others",
+    },
+    Rule {
+        cause: Cause::PushServiceDown,
+        name: "push-service-down",
+        owner: Some(Owner::Apns),
+        holds: push_service_down,
+        remedy: "nothing is wrong with the server while APNs is down, but it has to try again, \
+                 after 15 minutes and then less and less often (Apple)",
+    },
+    Rule {
+        cause: Cause::PushConnectRefused,
+        name: "push-connect-refused",
+        owner: Some(Owner::Network),
+        holds: push_connect_refused,
+        remedy: "let the server's proxy or firewall through to api.push.apple.com, 443 or 2197, \
+                 without inspection of TLS",
     },
     Rule {
         cause: Cause::PushCertificateExpired,
@@ -80,6 +105,7 @@ fn never_pushed(situation: &Situation<'_>) -> Option<String> {
     let is_quiet = !situation.was_pushed
         && !situation.was_fetched
         && situation.refusal.is_none()
+        && situation.provider.is_none()
         && certificate_trouble(situation).is_none();
     is_quiet.then(|| match situation.push_failed {
         Some(why) => format!(
@@ -91,12 +117,58 @@ fn never_pushed(situation: &Situation<'_>) -> Option<String> {
 }
 
 fn push_rejected(situation: &Situation<'_>) -> Option<String> {
-    let refusal = situation.refusal.filter(|_| situation.awaits_push())?;
-    let reason = refusal.reason.as_deref().unwrap_or("no reason");
+    let (refusal, status) = refused(situation)?;
+    (status < 500).then_some(refusal)
+}
+
+/// The refusal of the last push in words, and its status.
+fn refused(situation: &Situation<'_>) -> Option<(String, u16)> {
+    let Refusal { at, push, answer } = situation.refusal.filter(|_| situation.awaits_push())?;
+    match answer {
+        NoPush::Refused { status, reason } => {
+            let reason = reason.as_deref().unwrap_or("no reason");
+            let push = push.0;
+            let text =
+                format!("push {push}, the last one, was refused at {at} with {status} {reason}");
+            Some((text, *status))
+        }
+        NoPush::Unanswered(_) => None,
+    }
+}
+
+fn push_unanswered(situation: &Situation<'_>) -> Option<String> {
+    let Refusal { at, push, answer } = situation.refusal.filter(|_| situation.awaits_push())?;
+    let what = match answer {
+        NoPush::Unanswered(Unanswered::Hang) => "it kept silent",
+        NoPush::Unanswered(Unanswered::Reset) => "it reset the connection",
+        NoPush::Unanswered(Unanswered::GoAway) => "it ended the connection with GOAWAY",
+        NoPush::Refused { .. } => return None,
+    };
+    let push = push.0;
     Some(format!(
-        "push {}, the last one, was refused at {} with {} {reason}",
-        refusal.push.0, refusal.at, refusal.status
+        "APNs never answered push {push} of {at}, the last one: {what}"
     ))
+}
+
+fn push_service_down(situation: &Situation<'_>) -> Option<String> {
+    if let Some((refusal, status)) = refused(situation)
+        && status >= 500
+    {
+        return Some(refusal);
+    }
+    let refused = situation.provider.filter(|_| situation.awaits_push())?;
+    let ProviderRefusal { at, why } = refused;
+    (*why == NoEntry::Service).then(|| {
+        format!("APNs took no connection of the target at {at}: {why}; no push came since")
+    })
+}
+
+fn push_connect_refused(situation: &Situation<'_>) -> Option<String> {
+    let refused = situation.provider.filter(|_| situation.awaits_push())?;
+    let ProviderRefusal { at, why } = refused;
+    (*why == NoEntry::Connect).then(|| {
+        format!("the target did not get through to APNs at {at}: {why}; no push came since")
+    })
 }
 
 fn push_certificate_expired(situation: &Situation<'_>) -> Option<String> {
@@ -108,11 +180,13 @@ fn push_certificate_expired(situation: &Situation<'_>) -> Option<String> {
 
 /// What says that the target's push certificate is not taken.
 fn certificate_trouble(situation: &Situation<'_>) -> Option<String> {
-    if let Some(refused) = situation.provider {
-        return Some(format!(
-            "the gateway refused the target's TLS handshake at {}: {}; no push came since",
-            refused.at, refused.why
-        ));
+    if let Some(ProviderRefusal { at, why }) = situation.provider {
+        return match why {
+            NoEntry::Certificate(why) => Some(format!(
+                "the gateway refused the target's TLS handshake at {at}: {why}; no push came since"
+            )),
+            NoEntry::Connect | NoEntry::Service | NoEntry::Stray(_) => None,
+        };
     }
     let why = situation
         .push_failed

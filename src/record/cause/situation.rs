@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::condition::{Condition, Conditions};
-use crate::fact::Ignored;
+use crate::fact::{Ignored, NoEntry, Unanswered};
 use crate::ids::{Channel, OrderIndex, PushId};
 use crate::metric::{Owner, Phase};
 use crate::record::phase::Push;
@@ -36,7 +36,7 @@ pub(in crate::record) struct Situation<'a> {
     pub enqueue: Option<&'a Failure>,
     /// How its channel's last request failed.
     pub request: Option<&'a Failure>,
-    /// The refusal of its channel's last push.
+    /// What APNs answered to its channel's last push, when that was not 200.
     pub refusal: Option<&'a Refusal>,
     /// What the target said about its own push when it took the command.
     pub push_failed: Option<&'a str>,
@@ -81,20 +81,28 @@ pub(in crate::record) enum FailureKind {
     Unreadable(String),
 }
 
-/// A push that was refused.
+/// A push that APNs did not take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::record) struct Refusal {
     pub at: SimTime,
     pub push: PushId,
-    pub status: u16,
-    pub reason: Option<String>,
+    pub answer: NoPush,
+}
+
+/// What APNs answered instead of 200.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::record) enum NoPush {
+    /// Another status, and the reason if it gave one.
+    Refused { status: u16, reason: Option<String> },
+    /// Nothing.
+    Unanswered(Unanswered),
 }
 
 /// A provider the gateway did not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::record) struct ProviderRefusal {
     pub at: SimTime,
-    pub why: String,
+    pub why: NoEntry,
 }
 
 /// The last push that APNs took for a channel, and what became of it.

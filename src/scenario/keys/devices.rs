@@ -91,7 +91,7 @@ pub(super) static COHORT: Section = Section {
         ),
         key(
             "users",
-            Kind::UpTo(4),
+            Kind::Between(0, 4),
             Optional,
             "How many users of each Mac, or of each iPad as a Shared iPad, have a channel of their own. Default: as the preset says.",
         ),

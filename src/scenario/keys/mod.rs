@@ -2,11 +2,13 @@
 //!
 //! The reader, the JSON Schema and `--set` all read this one table, so they cannot disagree.
 
+use self::apns::APNS;
 use self::devices::COHORT;
 use self::work::{EVENT, EXPECT, STAGE, THRESHOLD};
 use super::kind::Need::{self, Default, Optional, Required};
 use super::kind::{Key, Kind, Section};
 
+mod apns;
 mod devices;
 mod life;
 mod rules;
@@ -245,42 +247,6 @@ static ISSUED: Section = Section {
             "PEM certificate of the authority that signs device identities; default: one in the state folder, made once.",
         ),
         key("ca-key", Kind::Path, Optional, "PEM key of that authority."),
-    ],
-};
-
-static APNS: Section = Section {
-    is: "apns",
-    keys: &[
-        key(
-            "listen",
-            Kind::Address,
-            Optional,
-            "Where the gateway listens; default 127.0.0.1:2197, and any free port for the embedded target.",
-        ),
-        key(
-            "connect-proxy",
-            Kind::Address,
-            Optional,
-            "Where to listen as a CONNECT proxy, for servers with api.push.apple.com built in: HTTPS_PROXY of the server points here.",
-        ),
-        key(
-            "push-certificate",
-            Kind::Path,
-            Optional,
-            "PEM certificate of the push topic; default: one in the state folder, made once.",
-        ),
-        key(
-            "push-key",
-            Kind::Path,
-            Optional,
-            "PEM key of that certificate.",
-        ),
-        key(
-            "store-without-expiration",
-            Kind::Flag,
-            Default("true"),
-            "Whether a push without apns-expiration is kept for a device that cannot be reached.",
-        ),
     ],
 };
 

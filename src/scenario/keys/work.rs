@@ -1,6 +1,9 @@
 //! The keys of stages, commands, events and thresholds.
 
+use super::apns::{BY, NTH, STATUS, STREAMS};
 use super::key;
+use crate::protocol::push::Reason;
+use crate::scenario::fault::FAULTS;
 use crate::scenario::kind::Need::{Default, Optional, Required};
 use crate::scenario::kind::{Kind, Section};
 
@@ -121,7 +124,7 @@ pub(super) static EVENT: Section = Section {
             "share",
             Kind::Share,
             Optional,
-            "The share of devices it happens to, drawn by seed, all when absent; of pushes with lose-pushes.",
+            "The share of devices it happens to, drawn by seed, all when absent; of pushes with lose-pushes and fault-pushes.",
         ),
         key(
             "ahead",
@@ -146,6 +149,33 @@ pub(super) static EVENT: Section = Section {
             Kind::Request,
             Optional,
             "The request type that is ordered again, all when absent; with reissue.",
+        ),
+        key(
+            "fault",
+            Kind::Choice(&FAULTS),
+            Optional,
+            "What happens to pushes, as in [[apns.faults]]; with fault-pushes.",
+        ),
+        NTH,
+        BY,
+        STATUS,
+        key(
+            "reason",
+            Kind::Choice(&Reason::NAMES),
+            Optional,
+            "The reason that APNs gives; with fault-pushes, and send-goaway (Shutdown when absent).",
+        ),
+        key(
+            "streams",
+            STREAMS,
+            Optional,
+            "How many pushes a provider may have under way on one connection; with limit-streams.",
+        ),
+        key(
+            "rate",
+            Kind::PushRate,
+            Optional,
+            "How often one token may be pushed to, any number when absent; with throttle-pushes.",
         ),
     ],
 };

@@ -4,11 +4,15 @@
 //! built from facts alone, so a report can be rebuilt from a recorded bundle. Facts are plain data;
 //! whoever records one has already taken the times.
 
+mod no_entry;
+
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Conditions;
 use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex, PushId};
 use crate::time::SimTime;
+
+pub use no_entry::NoEntry;
 
 /// Something observed, and when it was over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -162,10 +166,26 @@ pub enum FactKind {
         /// The channel.
         channel: Channel,
     },
-    /// The gateway refused a provider's TLS handshake.
-    ProviderRefused {
+    /// The push was never answered, as the scenario asked, and is lost.
+    PushUnanswered {
+        /// Its number.
+        push: PushId,
+        /// Whose token it carried; `None` when the token names nobody here.
+        channel: Option<Channel>,
+        /// When its headers were read.
+        arrived: SimTime,
+        /// What happened to it instead.
+        how: Unanswered,
+    },
+    /// The gateway cut a provider off: it spoke no HTTP/2, asked too much, or was too slow.
+    ProviderCut {
         /// Why, as a lower-case fragment.
         why: String,
+    },
+    /// The gateway refused a provider's TLS handshake, its CONNECT, or its connection.
+    ProviderRefused {
+        /// Why.
+        why: NoEntry,
     },
     /// The device has the push and ignores it.
     PushIgnored {
@@ -254,7 +274,9 @@ impl FactKind {
             | Self::Condition { device, .. }
             | Self::Clock { device, .. }
             | Self::Unenrolled { device, .. } => Some(*device),
-            Self::PushReceived { channel, .. } => channel.map(|channel| channel.device),
+            Self::PushReceived { channel, .. } | Self::PushUnanswered { channel, .. } => {
+                channel.map(|channel| channel.device)
+            }
             Self::PushStored { channel, .. }
             | Self::PushCoalesced { channel, .. }
             | Self::PushDiscarded { channel, .. }
@@ -275,9 +297,22 @@ impl FactKind {
             | Self::Rejected { .. }
             | Self::AcceptanceUnknown { .. }
             | Self::Cancelled { .. }
+            | Self::ProviderCut { .. }
             | Self::ProviderRefused { .. } => None,
         }
     }
+}
+
+/// Why a push has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unanswered {
+    /// The service keeps silent.
+    Hang,
+    /// The connection was reset.
+    Reset,
+    /// The connection ended with GOAWAY.
+    GoAway,
 }
 
 /// The two ends of an error chain: what failed, and why in the end.

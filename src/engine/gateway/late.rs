@@ -1,0 +1,92 @@
+//! Pushes that do not set out to their device at once.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Gateway;
+use super::tasks::pass_on;
+use crate::apns::slot::Keep;
+use crate::device::contract::Push;
+
+/// How many pushes may be late at once; further ones set out at once, so that no provider can fill
+/// the memory.
+const LATE_MAX: usize = 100_000;
+
+/// How an accepted push sets out.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    /// Without delay.
+    AtOnce,
+    /// After so long.
+    Later(Duration),
+    /// After the next accepted push, or after so long.
+    AfterNext(Duration),
+    /// At once, and again after so long.
+    Twice(Duration),
+    /// Not at all.
+    Nowhere,
+}
+
+impl Gateway {
+    /// Sends a push on its way to its owner.
+    pub(super) fn set_out(self: &Rc<Self>, push: Push, keep: Keep, way: Way) {
+        let has_room = self.late.borrow().len() < LATE_MAX;
+        match way {
+            Way::Nowhere => {}
+            Way::Later(span) if has_room => self.wait(push, keep, span, false),
+            Way::AfterNext(span) if has_room => {
+                // Those before it need not wait for the next but one.
+                self.release();
+                self.wait(push, keep, span, true);
+                return;
+            }
+            Way::Twice(span) if has_room => {
+                self.ports.forward(push.clone(), keep);
+                self.wait(push, keep, span, false);
+            }
+            Way::AtOnce | Way::Later(_) | Way::AfterNext(_) | Way::Twice(_) => {
+                self.ports.forward(push, keep);
+            }
+        }
+        self.release();
+    }
+
+    /// Those that wait for the next push set out after it.
+    fn release(&self) {
+        if !self.late.borrow().is_empty() {
+            self.next.notify_waiters();
+        }
+    }
+
+    fn wait(self: &Rc<Self>, mut push: Push, keep: Keep, span: Duration, for_next: bool) {
+        let gateway = Rc::clone(self);
+        let next = Arc::clone(&self.next).notified_owned();
+        let until = self.clock.now() + span;
+        let wait = async move {
+            let due = tokio::time::sleep_until(gateway.clock.instant(until));
+            if for_next {
+                tokio::select! {
+                    () = due => {}
+                    () = next => {}
+                }
+            } else {
+                due.await;
+            }
+            // To its device it is a push that comes now.
+            push.arrived = gateway.clock.now();
+            push.due = push.arrived;
+            gateway.ports.forward(push, keep);
+        };
+        self.late.borrow_mut().spawn_local(wait);
+    }
+
+    /// Forgets those that have set out.
+    pub(super) fn look_after_late(&self) {
+        loop {
+            let joined = self.late.borrow_mut().try_join_next();
+            let Some(joined) = joined else { break };
+            pass_on(joined);
+        }
+    }
+}

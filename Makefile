@@ -1,10 +1,10 @@
 # Every recipe works with a Rust toolchain alone; what is missing beyond that is skipped, and said.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench nanomdm swarm gallery golden
+.PHONY: help run test test-clients check lint bench fuzz micromdm nanomdm swarm gallery golden
 
 help: ## list what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 run: ## run the quickstart: 1,000 devices against the bundled reference server
 	cargo run --release -- run scenarios/quickstart.toml
@@ -12,6 +12,12 @@ run: ## run the quickstart: 1,000 devices against the bundled reference server
 test: ## run every test, and check that the core builds without anything that does I/O
 	cargo check --lib --no-default-features
 	cargo test --no-fail-fast
+
+test-clients: ## push with node-apn, aioapns, httpx, curl and h2load, those that can be installed
+	tests/clients/install.sh "$${CARGO_TARGET_DIR:-target}/clients"
+	@rm -f "$${CARGO_TARGET_DIR:-target}/clients/count.txt"
+	MDMSTORM_CLIENTS="$${CARGO_TARGET_DIR:-target}/clients" cargo test --test clients -- --nocapture
+	@cat "$${CARGO_TARGET_DIR:-target}/clients/count.txt"
 
 lint: ## check format and lints with what the toolchain has
 	@if cargo fmt --version >/dev/null 2>&1; then \
@@ -29,6 +35,21 @@ check: lint test ## check everything: format, lints, tests, documentation, depen
 
 bench: ## run the benches; each prints its ratio to a floor measured in the same run
 	cargo bench
+
+fuzz: ## run each fuzz target for FUZZ_SECONDS (600), one after another
+	@if ! cargo +nightly fuzz --version >/dev/null 2>&1; then \
+		echo "fuzzing needs nightly and cargo-fuzz (rustup toolchain install nightly; cargo install cargo-fuzz)"; exit 2; \
+	fi
+	@for target in $$(cargo +nightly fuzz list); do \
+		found="$${CARGO_TARGET_DIR:-target}/fuzz-found/$$target"; mkdir -p "$$found"; \
+		echo "fuzz $$target"; options="-max_total_time=$${FUZZ_SECONDS:-600} -print_final_stats=1"; \
+		if [ -f "fuzz/$$target.dict" ]; then options="$$options -dict=fuzz/$$target.dict"; fi; \
+		cargo +nightly fuzz run "$$target" "$$found" "fuzz/corpus/$$target" -- $$options || exit 1; \
+	done
+
+micromdm: ## run the tests with MDMSTORM_MICROMDM, the path of MicroMDM's program
+	@test -n "$(MDMSTORM_MICROMDM)" || { echo "set MDMSTORM_MICROMDM to the path of micromdm"; exit 2; }
+	MDMSTORM_MICROMDM="$(MDMSTORM_MICROMDM)" cargo test --test micromdm
 
 nanomdm: ## run the tests with MDMSTORM_NANOMDM, the path of NanoMDM's program
 	@test -n "$(MDMSTORM_NANOMDM)" || { echo "set MDMSTORM_NANOMDM to the path of nanomdm"; exit 2; }

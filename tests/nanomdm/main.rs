@@ -4,46 +4,16 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+mod pushes;
+mod refused;
+mod server;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
-const KEY: &str = "a-key-for-this-test";
-
-/// A NanoMDM that ends with the test.
-struct Nanomdm(Child);
-
-impl Drop for Nanomdm {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are told of other programs this way"
-)]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn program() -> Option<String> {
-    let program = std::env::var("MDMSTORM_NANOMDM").ok();
-    if program.is_none() {
-        eprintln!("skipped: MDMSTORM_NANOMDM is not set to the path of nanomdm");
-    }
-    program
-}
-
-/// A port that was free a moment ago.
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
+use server::{KEY, Nanomdm, port, program};
 
 struct Stage {
     folder: tempfile::TempDir,
@@ -52,8 +22,30 @@ struct Stage {
     proxy: u16,
 }
 
+const COHORT_AND_STAGE: &str = r#"
+[[cohorts]]
+name = "ipads"
+count = 20
+preset = "always-on"
+push-latency = "5ms..50ms"
+wake-delay = "5ms..50ms"
+reply = { usual = "5ms..50ms" }
+[[stages]]
+name = "ask"
+duration = "2s"
+commands = [
+  { request = "DeviceInformation", each = 2, serial = true },
+  { request = "ProfileList", each = 1, serial = true },
+]
+"#;
+
 impl Stage {
     fn new(identity: &str) -> Self {
+        Self::with(identity, "", COHORT_AND_STAGE)
+    }
+
+    /// A scenario with these keys of the target, and all that comes after the gateway's addresses.
+    fn with(identity: &str, target: &str, rest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (server, gateway, proxy) = (port(), port(), port());
         let scenario = format!(
@@ -61,26 +53,13 @@ impl Stage {
 [target.nanomdm]
 url = "http://127.0.0.1:{server}"
 api-key = {{ env = "NANOMDM_API_KEY" }}
+{target}
 [enrollment.issued]
 identity = "{identity}"
 [apns]
 listen = "127.0.0.1:{gateway}"
 connect-proxy = "127.0.0.1:{proxy}"
-[[cohorts]]
-name = "ipads"
-count = 20
-preset = "always-on"
-push-latency = "5ms..50ms"
-wake-delay = "5ms..50ms"
-reply = {{ usual = "5ms..50ms" }}
-[[stages]]
-name = "ask"
-duration = "2s"
-commands = [
-  {{ request = "DeviceInformation", each = 2, serial = true }},
-  {{ request = "ProfileList", each = 1, serial = true }},
-]
-"#
+{rest}"#
         );
         std::fs::write(folder.path().join("scenario.toml"), scenario).unwrap();
         Self {
@@ -124,40 +103,26 @@ commands = [
                 "{expected} is not in\n{printed}"
             );
         }
-        let listen = format!("127.0.0.1:{}", self.server);
-        let mut child = Command::new(program)
-            .args([
-                "-ca",
-                device_ca.to_str().unwrap(),
-                "-api",
-                KEY,
-                "-listen",
-                &listen,
-            ])
-            .args(storage)
-            .args(header)
-            .current_dir(self.folder.path())
-            .env("HTTPS_PROXY", format!("http://127.0.0.1:{}", self.proxy))
-            .env("SSL_CERT_FILE", &apns_ca)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // It says that it starts; its first line is enough, and the rest is read and dropped.
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let started = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .any(|line| line.contains("starting server"));
-        assert!(started, "nanomdm did not start");
-        std::thread::spawn(move || lines.for_each(drop));
-        Nanomdm(child)
+        let arguments = ["-ca", device_ca.to_str().unwrap()];
+        let arguments = [&arguments[..], storage, header].concat();
+        Nanomdm::start(
+            program,
+            self.server,
+            self.proxy,
+            self.folder.path(),
+            &arguments,
+        )
     }
 
     fn run(&self, out: &str) -> (i32, Value) {
+        self.run_with(out, &[])
+    }
+
+    fn run_with(&self, out: &str, options: &[&str]) -> (i32, Value) {
         let (scenario, out) = (self.path("scenario.toml"), self.path(out));
         let output = self
             .mdmstorm(&["run", &scenario, "--out", &out, "--quiet"])
+            .args(options)
             .output()
             .unwrap();
         let summary = std::fs::read_to_string(Path::new(&out).join("summary.json"));

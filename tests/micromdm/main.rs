@@ -65,11 +65,11 @@ fn pushes(rig: &mut Rig, device: u32) {
 }
 
 #[test]
-fn three_thousand_pushes_arrive_and_none_of_them_twice() {
+fn ten_thousand_pushes_arrive_and_none_of_them_twice() {
     let Some(program) = program() else { return };
     let mut rig = Rig::start(&program, "", &["good"]);
     let (mut answered, mut received) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..3_000 {
+    for _ in 0..10_000 {
         let answer = rig.push(GOOD);
         let id = answer["push_notification_id"].as_str();
         let id = id.unwrap_or_else(|| panic!("{answer}"));

@@ -1,13 +1,12 @@
 //! What the gateway holds in its hands: the workers' mailboxes, the recorder, and the counters of
 //! pushes.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
-use super::gateway::plain::Plain;
 use super::scribe::Scribe;
 use super::worker::ToWorker;
 use crate::apns::slot::Keep;
@@ -29,8 +28,6 @@ pub(super) struct Ports {
     ids: [u64; 2],
     /// When the pushes arrived that are not decided yet: no later time is promised meanwhile.
     undecided: Rc<RefCell<BTreeSet<(SimTime, PushId)>>>,
-    /// Where pushes can be listened to that no device takes.
-    plain: OnceCell<Weak<Plain>>,
 }
 
 /// A push that is not decided yet; it counts as decided once this is gone.
@@ -68,7 +65,6 @@ impl Ports {
             pushes: Cell::new(0),
             ids: [random(), random()],
             undecided: Rc::default(),
-            plain: OnceCell::new(),
         }
     }
 
@@ -87,9 +83,9 @@ impl Ports {
         }
     }
 
-    /// From here on pushes that no device takes can be listened to there.
-    pub(super) fn let_listen(&self, plain: &Rc<Plain>) {
-        let _ = self.plain.set(Rc::downgrade(plain));
+    /// Whether there are devices that take pushes.
+    pub(super) fn has_devices(&self) -> bool {
+        !self.workers.is_empty()
     }
 
     /// An `apns-id` for a push that brought none: a random UUID by its looks, another for each push.
@@ -99,13 +95,10 @@ impl Ports {
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
-    /// Puts a push into its owner's mailbox, or in the backlog while that is full. A push is never
-    /// dropped.
+    /// Puts a push into its owner's mailbox, or in the backlog while that is full. Where there are
+    /// devices, a push is never dropped.
     pub(super) fn forward(&self, push: Push, keep: Keep) {
-        if self.workers.is_empty() {
-            if let Some(plain) = self.plain.get().and_then(Weak::upgrade) {
-                plain.take_ours(&push, keep);
-            }
+        if !self.has_devices() {
             return;
         }
         let owner = Share::owner(self.workers.len() as u32, push.channel.device) as usize;

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::Gateway;
-use super::late::Way;
+use super::late::Departure;
 use super::lookout;
 use crate::apns::admission::{Admitted, Incoming, Refused};
 use crate::apns::fault::Fault;
@@ -309,18 +309,18 @@ impl Gateway {
         };
         let mut answered_after = None;
         let mut is_lost = false;
-        let way = match fault {
-            None => Way::AtOnce,
-            Some(Fault::Delay(dist)) => Way::Later(self.span(asked.push, &dist)),
-            Some(Fault::Duplicate(dist)) => Way::Twice(self.span(asked.push, &dist)),
-            Some(Fault::Reorder(dist)) => Way::AfterNext(self.span(asked.push, &dist)),
+        let departure = match fault {
+            None => Departure::AtOnce,
+            Some(Fault::Delay(dist)) => Departure::Later(self.span(asked.push, &dist)),
+            Some(Fault::Duplicate(dist)) => Departure::Twice(self.span(asked.push, &dist)),
+            Some(Fault::Reorder(dist)) => Departure::AfterNext(self.span(asked.push, &dist)),
             Some(Fault::Slow(dist)) => {
                 answered_after = Some(self.span(asked.push, &dist));
-                Way::AtOnce
+                Departure::AtOnce
             }
             Some(Fault::Drop) => {
                 is_lost = true;
-                Way::Nowhere
+                Departure::Nowhere
             }
             Some(
                 Fault::Answer { .. }
@@ -328,9 +328,9 @@ impl Gateway {
                 | Fault::Hang
                 | Fault::Reset
                 | Fault::GoAway(_),
-            ) => Way::AtOnce,
+            ) => Departure::AtOnce,
         };
-        self.set_out(push, admitted.keep, way);
+        self.set_out(push, admitted.keep, departure);
         let fact = received(asked, Some(channel), 200, None);
         self.ports.note(asked.now, fact);
         if is_lost {

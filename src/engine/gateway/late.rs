@@ -1,6 +1,6 @@
 //! Pushes that do not set out to their device at once.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const LATE_MAX: usize = 100_000;
 
 /// How an accepted push sets out.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Way {
+pub(super) enum Departure {
     /// Without delay.
     AtOnce,
     /// After so long.
@@ -30,26 +30,38 @@ pub(super) enum Way {
 
 impl Gateway {
     /// Sends a push on its way to its owner.
-    pub(super) fn set_out(self: &Rc<Self>, push: Push, keep: Keep, way: Way) {
+    pub(super) fn set_out(self: &Rc<Self>, push: Push, keep: Keep, departure: Departure) {
         let has_room = self.late.borrow().len() < LATE_MAX;
-        match way {
-            Way::Nowhere => {}
-            Way::Later(span) if has_room => self.wait(push, keep, span, false),
-            Way::AfterNext(span) if has_room => {
+        match departure {
+            Departure::Nowhere => {}
+            Departure::Later(span) if has_room => self.wait(push, keep, span, false),
+            Departure::AfterNext(span) if has_room => {
                 // Those before it need not wait for the next but one.
                 self.release();
                 self.wait(push, keep, span, true);
                 return;
             }
-            Way::Twice(span) if has_room => {
-                self.ports.forward(push.clone(), keep);
+            Departure::Twice(span) if has_room => {
+                self.forward(push.clone(), keep);
                 self.wait(push, keep, span, false);
             }
-            Way::AtOnce | Way::Later(_) | Way::AfterNext(_) | Way::Twice(_) => {
-                self.ports.forward(push, keep);
+            Departure::AtOnce
+            | Departure::Later(_)
+            | Departure::AfterNext(_)
+            | Departure::Twice(_) => {
+                self.forward(push, keep);
             }
         }
         self.release();
+    }
+
+    /// To the push's device; where there are none, to whoever listens at the plain door.
+    fn forward(&self, push: Push, keep: Keep) {
+        if self.ports.has_devices() {
+            self.ports.forward(push, keep);
+        } else if let Some(plain) = self.plain.get().and_then(Weak::upgrade) {
+            plain.take_ours(&push, keep);
+        }
     }
 
     /// Those that wait for the next push set out after it.
@@ -76,7 +88,7 @@ impl Gateway {
             // To its device it is a push that comes now.
             push.arrived = gateway.clock.now();
             push.due = push.arrived;
-            gateway.ports.forward(push, keep);
+            gateway.forward(push, keep);
         };
         self.late.borrow_mut().spawn_local(wait);
     }

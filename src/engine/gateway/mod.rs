@@ -25,7 +25,7 @@ pub mod webhook;
 use std::cell::{OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,6 +123,8 @@ pub(in crate::engine) struct Gateway {
     /// How many pushes set out later, and what wakes those that wait for the next one.
     late: RefCell<JoinSet<()>>,
     next: Arc<Notify>,
+    /// Where pushes can be listened to that no device takes.
+    plain: OnceCell<Weak<plain::Plain>>,
     /// Who looks on from outside.
     lookout: OnceCell<Lookout>,
 }
@@ -154,6 +156,7 @@ impl Gateway {
             standing: watch::Sender::new(standing),
             late: RefCell::default(),
             next: Arc::default(),
+            plain: OnceCell::new(),
             lookout: OnceCell::new(),
         })
     }
@@ -189,7 +192,7 @@ impl Gateway {
 
     /// From here on pushes that no device takes can be listened to there.
     pub(in crate::engine) fn let_listen(&self, plain: &Rc<plain::Plain>) {
-        self.ports.let_listen(plain);
+        let _ = self.plain.set(Rc::downgrade(plain));
     }
 
     /// From here on this one looks on; the first stays.

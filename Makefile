@@ -51,9 +51,10 @@ micromdm: ## run the tests with MDMSTORM_MICROMDM, the path of MicroMDM's progra
 	@test -n "$(MDMSTORM_MICROMDM)" || { echo "set MDMSTORM_MICROMDM to the path of micromdm"; exit 2; }
 	MDMSTORM_MICROMDM="$(MDMSTORM_MICROMDM)" cargo test --test micromdm
 
-nanomdm: ## run the tests with MDMSTORM_NANOMDM, the path of NanoMDM's program
+nanomdm: ## run the tests with MDMSTORM_NANOMDM, and MDMSTORM_SCEP for those that enrol over micromdm/scep
 	@test -n "$(MDMSTORM_NANOMDM)" || { echo "set MDMSTORM_NANOMDM to the path of nanomdm"; exit 2; }
-	MDMSTORM_NANOMDM="$(MDMSTORM_NANOMDM)" cargo test
+	@test -n "$(MDMSTORM_SCEP)" || echo "MDMSTORM_SCEP is not set to the path of scepserver: tests with it are skipped"
+	MDMSTORM_NANOMDM="$(MDMSTORM_NANOMDM)" $(if $(MDMSTORM_SCEP),MDMSTORM_SCEP="$(MDMSTORM_SCEP)") cargo test --test nanomdm
 
 swarm: ## run 500 random scenarios on virtual time; `make test` runs 30
 	MDMSTORM_SWARM_SEEDS=500 cargo test --no-default-features --test swarm

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use mdmstorm::apns::slot::Keep;
 use mdmstorm::device::contract::{Answer, Output, Push, Reply, Request, Urgency};
-use mdmstorm::device::environment::Environment;
+use mdmstorm::device::environment::{Environment, Terms};
+use mdmstorm::device::keepsake::Start;
 use mdmstorm::device::traits::{BackOff, Platform, ReplyTimes, Traits};
-use mdmstorm::fact::{Fact, FactKind, Said, ServerPush, Stamps};
+use mdmstorm::fact::{Fact, FactKind, ServerPush, Stamps};
 use mdmstorm::ids::{
     Channel, CohortId, CommandUuid, Crowd, CrowdId, DeviceId, OrderBook, OrderIndex, PushId, RunId,
 };
@@ -101,10 +102,7 @@ const RUN: RunId = RunId([7; 16]);
 
 impl World {
     fn new() -> Self {
-        let crowd = Crowd {
-            id: CrowdId([1; 4]),
-            key: [2; 32],
-        };
+        let crowd = Crowd::new(CrowdId([1; 4]), [2; 32]);
         let topic: Arc<str> = "com.apple.mgmt.External.bench".into();
         let orders = DEVICES * ORDERS;
         let book = OrderBook::new(RUN, orders);
@@ -112,6 +110,7 @@ impl World {
             seed: Seed(42),
             crowd: crowd.clone(),
             topic: Arc::clone(&topic),
+            terms: Terms::default(),
             time_scale: 1.0,
             epoch: RunEpoch::default(),
             orders: book,
@@ -121,7 +120,11 @@ impl World {
         };
         let mut shard = Shard::new(Arc::new(env), Share { index: 0, of: 1 });
         for device in 0..DEVICES {
-            shard.add(CohortId(0), SimTime::from_micros(u64::from(device) * 100));
+            let start = Start::Enrolls {
+                at: SimTime::from_micros(u64::from(device) * 100),
+                has_identity: true,
+            };
+            shard.add(CohortId(0), start);
         }
         let info = |order| OrderInfo {
             channel: Channel::device(DeviceId(order % DEVICES)),
@@ -280,18 +283,15 @@ impl World {
         for output in outputs {
             match output {
                 Output::Note(kind) => self.note(kind),
-                Output::Close(_) | Output::Token(..) => {}
+                Output::Close(_) | Output::Token(..) | Output::Obtain(_) | Output::Keep(_) => {}
                 Output::Send(request) => {
                     let mut digest = [0; 32];
                     digest[..4].copy_from_slice(&request.channel.device.0.to_le_bytes());
                     let identity = Some(Identity(digest));
-                    let reply = match request.said {
-                        Said::Authenticate | Said::TokenUpdate | Said::CheckOut => {
-                            self.server.check_in(self.now, identity, &request.body)
-                        }
-                        Said::Idle | Said::Result { .. } => {
-                            self.server.connect(self.now, identity, &request.body)
-                        }
+                    let reply = if request.said.is_check_in() {
+                        self.server.check_in(self.now, identity, &request.body)
+                    } else {
+                        self.server.connect(self.now, identity, &request.body)
                     };
                     let answer = Answer {
                         status: reply.status,

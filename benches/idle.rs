@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::device::contract::{Answer, Output, Reply};
-use mdmstorm::device::environment::Environment;
+use mdmstorm::device::environment::{Environment, Terms};
+use mdmstorm::device::keepsake::Start;
 use mdmstorm::device::traits::{BackOff, Platform, ReplyTimes, Traits};
 use mdmstorm::engine::authority::Authority;
 use mdmstorm::engine::clock::{Clock, wall_now};
@@ -92,10 +93,7 @@ fn measure(devices: u32) {
     println!("\n{devices} devices");
     let clock = Clock::start();
     let (authority, _) = Authority::create("bench", wall_now()).expect("a CA can be made");
-    let crowd = Crowd {
-        id: CrowdId([1; 4]),
-        key: [2; 32],
-    };
+    let crowd = Crowd::new(CrowdId([1; 4]), [2; 32]);
     let mut meter = Meter::new(devices);
     let ids: Vec<DeviceId> = (0..devices).map(DeviceId).collect();
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -107,7 +105,11 @@ fn measure(devices: u32) {
     shard.reserve(devices as usize);
     for device in 0..devices {
         let at = SimTime::from_micros(u64::from(device) * 100);
-        shard.add(CohortId(0), at);
+        let start = Start::Enrolls {
+            at,
+            has_identity: true,
+        };
+        shard.add(CohortId(0), start);
     }
     meter.part("device, stored push, deadline");
     let mut ledger = Ledger::new(Setup {
@@ -143,7 +145,7 @@ fn enroll(shard: &mut Shard, ledger: &mut Ledger) {
             for output in outputs.drain(..) {
                 match output {
                     Output::Note(kind) => ledger.record(&Fact { at: now, kind }),
-                    Output::Close(_) | Output::Token(..) => {}
+                    Output::Close(_) | Output::Token(..) | Output::Obtain(_) | Output::Keep(_) => {}
                     Output::Send(request) => {
                         let stamps = Stamps {
                             asked: now,
@@ -239,6 +241,7 @@ fn environment(crowd: &Crowd) -> Environment {
         seed: Seed(42),
         crowd: crowd.clone(),
         topic: "com.apple.mgmt.External.bench".into(),
+        terms: Terms::default(),
         time_scale: 1.0,
         epoch: RunEpoch::default(),
         orders: OrderBook::default(),

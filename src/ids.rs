@@ -1,5 +1,6 @@
 //! Newtypes for everything that has a name or a number.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -152,6 +153,28 @@ pub struct Crowd {
     pub id: CrowdId,
     /// The secret key of the tokens' checksums.
     pub key: [u8; 32],
+    /// Devices that have names of their own.
+    borrowed: Arc<Borrowed>,
+}
+
+/// The names of a device that exists elsewhere and is played here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BorrowedNames {
+    /// Its UDID.
+    pub udid: String,
+    /// Its serial number; `None` where it is not known.
+    pub serial: Option<String>,
+    /// The push token of its device channel. Once that changes, the new one is the crowd's.
+    pub token: [u8; 32],
+    /// The PushMagic that belongs to the token.
+    pub magic: String,
+}
+
+/// Devices that have names of their own, and whose their tokens are.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Borrowed {
+    names: BTreeMap<DeviceId, BorrowedNames>,
+    tokens: BTreeMap<[u8; 32], DeviceId>,
 }
 
 impl fmt::Debug for Crowd {
@@ -172,8 +195,37 @@ pub struct PushToken(pub [u8; 32]);
 const TOKEN_VERSION: u8 = 1;
 
 impl Crowd {
+    /// A crowd whose devices all have the names that derive from it.
+    pub fn new(id: CrowdId, key: [u8; 32]) -> Self {
+        let borrowed = Arc::default();
+        Self { id, key, borrowed }
+    }
+
+    /// The same crowd, in which these devices have names of their own.
+    #[must_use]
+    pub fn with_borrowed(self, names: BTreeMap<DeviceId, BorrowedNames>) -> Self {
+        let tokens = names.iter().map(|(&device, it)| (it.token, device));
+        let tokens = tokens.collect();
+        let borrowed = Arc::new(Borrowed { names, tokens });
+        Self { borrowed, ..self }
+    }
+
+    /// The names a device brought along, if it did.
+    pub fn borrowed(&self, device: DeviceId) -> Option<&BorrowedNames> {
+        self.borrowed.names.get(&device)
+    }
+
+    /// What a channel brought along for its epoch: the first of a device channel.
+    fn borrowed_token(&self, channel: Channel, epoch: u32) -> Option<&BorrowedNames> {
+        let is_first = epoch == 0 && channel.user == 0;
+        is_first.then(|| self.borrowed(channel.device)).flatten()
+    }
+
     /// The push token of `channel` in its `epoch`, which grows each time the token changes.
     pub fn token(&self, channel: Channel, epoch: u32) -> PushToken {
+        if let Some(names) = self.borrowed_token(channel, epoch) {
+            return PushToken(names.token);
+        }
         let mut bytes = [0_u8; 32];
         bytes[0] = TOKEN_VERSION;
         bytes[1..5].copy_from_slice(&self.id.0);
@@ -188,6 +240,9 @@ impl Crowd {
     /// Whose token this is and its epoch; `None` when this crowd did not make it.
     pub fn owner(&self, token: &[u8]) -> Option<(Channel, u32)> {
         let bytes: &[u8; 32] = token.try_into().ok()?;
+        if let Some(&device) = self.borrowed.tokens.get(bytes) {
+            return Some((Channel::device(device), 0));
+        }
         let ours = bytes[0] == TOKEN_VERSION && bytes[1..5] == self.id.0;
         if !ours || bytes[16..] != self.checksum(&bytes[..16]) {
             return None;
@@ -206,6 +261,9 @@ impl Crowd {
 
     /// The PushMagic of `channel` in its `epoch`, an upper-case UUID.
     pub fn magic(&self, channel: Channel, epoch: u32) -> String {
+        if let Some(names) = self.borrowed_token(channel, epoch) {
+            return names.magic.clone();
+        }
         let bytes = self.derive(
             "magic",
             channel.device,
@@ -232,6 +290,9 @@ impl Crowd {
 
     /// The UDID of `device`, in the form of current hardware: 8 hex digits, a dash, 16 hex digits.
     pub fn udid(&self, device: DeviceId) -> String {
+        if let Some(names) = self.borrowed(device) {
+            return names.udid.clone();
+        }
         let bytes = self.derive("udid", device, 0);
         // 00008140 is the chip of current iPads; the last 8 digits carry the index, so a person
         // who reads a server's log can tell which device it was.
@@ -240,6 +301,10 @@ impl Crowd {
 
     /// The serial number of `device`: 12 characters of Apple's older form, `SIM` in front.
     pub fn serial(&self, device: DeviceId) -> String {
+        let borrowed = self.borrowed(device).and_then(|it| it.serial.clone());
+        if let Some(serial) = borrowed {
+            return serial;
+        }
         let bytes = self.derive("serial", device, 0);
         format!("SIM{}{:07}", hex_upper(&bytes[..1]), device.0 % 10_000_000)
     }
@@ -323,10 +388,31 @@ mod tests {
     use super::*;
 
     fn crowd(n: u8) -> Crowd {
-        Crowd {
-            id: CrowdId([n; 4]),
-            key: [n; 32],
-        }
+        Crowd::new(CrowdId([n; 4]), [n; 32])
+    }
+
+    #[test]
+    fn a_device_that_brings_its_names_along_keeps_them_until_its_token_changes() {
+        let names = BorrowedNames {
+            udid: "00008030-001A2B3C4D5E6F70".into(),
+            serial: Some("F2LX00000001".into()),
+            token: [9; 32],
+            magic: "5D0AC163-7B1D-4B9E-A1C0-1F0A3A1D3A4E".into(),
+        };
+        let borrowed = BTreeMap::from([(DeviceId(4), names.clone())]);
+        let crowd = crowd(1).with_borrowed(borrowed);
+        let channel = Channel::device(DeviceId(4));
+        assert_eq!(crowd.udid(DeviceId(4)), names.udid);
+        assert_eq!(Some(crowd.serial(DeviceId(4))), names.serial);
+        assert_eq!(crowd.token(channel, 0).0, names.token);
+        assert_eq!(crowd.magic(channel, 0), names.magic);
+        assert_eq!(crowd.owner(&names.token), Some((channel, 0)));
+        assert_ne!(crowd.magic(channel, 1), names.magic);
+        let next = crowd.token(channel, 1);
+        assert_eq!(crowd.owner(&next.0), Some((channel, 1)));
+        let user = Channel { user: 1, ..channel };
+        assert_eq!(crowd.owner(&crowd.token(user, 0).0), Some((user, 0)));
+        assert_ne!(crowd.udid(DeviceId(5)), names.udid);
     }
 
     #[test]

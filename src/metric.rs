@@ -131,6 +131,8 @@ pub enum Metric {
     PendingAge,
     /// One phase.
     Phase(Phase),
+    /// How long devices took to enrol, from setting out.
+    Enrollment,
     /// Count of orders that completed.
     Completed,
     /// Count of orders that failed.
@@ -141,6 +143,8 @@ pub enum Metric {
     Pending,
     /// Count of orders still open at the end whose wait the target owns.
     PendingTarget,
+    /// Count of devices that gave up enrolling.
+    EnrollmentFailed,
 }
 
 impl Metric {
@@ -151,13 +155,20 @@ impl Metric {
             | Self::LastPushToCompletion
             | Self::ServerTime
             | Self::PendingAge
+            | Self::Enrollment
             | Self::Phase(_) => true,
             Self::Completed
             | Self::Failed
             | Self::Rejected
             | Self::Pending
-            | Self::PendingTarget => false,
+            | Self::PendingTarget
+            | Self::EnrollmentFailed => false,
         }
+    }
+
+    /// Whether it is of devices rather than of commands, so that it has neither cohort nor stage.
+    pub const fn is_of_enrollment(self) -> bool {
+        matches!(self, Self::Enrollment | Self::EnrollmentFailed)
     }
 
     /// Every metric.
@@ -167,6 +178,7 @@ impl Metric {
             Self::LastPushToCompletion,
             Self::ServerTime,
             Self::PendingAge,
+            Self::Enrollment,
         ];
         let counts = [
             Self::Completed,
@@ -174,6 +186,7 @@ impl Metric {
             Self::Rejected,
             Self::Pending,
             Self::PendingTarget,
+            Self::EnrollmentFailed,
         ];
         latencies
             .into_iter()
@@ -194,6 +207,8 @@ impl Metric {
             Self::Rejected => "rejected",
             Self::Pending => "pending",
             Self::PendingTarget => "pending-owned-by-target",
+            Self::Enrollment => "enrollment",
+            Self::EnrollmentFailed => "enrollment-failed",
         }
     }
 }

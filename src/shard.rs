@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use crate::apns::slot::{Arrival, Keep, Slot};
 use crate::device::Device;
-use crate::device::contract::{Change, Input, Output, Push, Reply};
+use crate::device::contract::{Change, Input, Obtained, Output, Push, Reply};
 use crate::device::environment::Environment;
+use crate::device::keepsake::{Keepsake, Start};
+use crate::device::traits::Traits;
 use crate::fact::FactKind;
 use crate::ids::{Channel, CohortId, DeviceId, RequestId};
 use crate::seed::Purpose;
@@ -84,17 +86,11 @@ impl Shard {
         self.rows.reserve_exact(devices);
     }
 
-    /// Adds this shard's next device, which begins to enrol at `enroll_at`.
-    pub fn add(&mut self, cohort: CohortId, enroll_at: SimTime) -> DeviceId {
+    /// Adds this shard's next device.
+    pub fn add(&mut self, cohort: CohortId, start: Start) -> DeviceId {
         let id = self.next_id();
-        let device = Device::new(id, cohort, self.env.traits(cohort), enroll_at);
-        self.push_row(cohort, device)
-    }
-
-    /// Adds this shard's next device, already enrolled and at rest.
-    pub fn add_enrolled(&mut self, cohort: CohortId) -> DeviceId {
-        let id = self.next_id();
-        let device = Device::enrolled(id, cohort, self.env.traits(cohort));
+        let mut device = Device::new(id, cohort, self.env.traits(cohort), start);
+        device.announce(&self.env, &mut self.out);
         self.push_row(cohort, device)
     }
 
@@ -174,6 +170,25 @@ impl Shard {
     pub fn reply(&mut self, now: SimTime, channel: Channel, id: RequestId, reply: Reply) {
         let row = self.row_of(channel.device);
         self.feed(row, now, Input::Reply(channel, id, reply));
+    }
+
+    /// How getting a device's identity ended.
+    pub fn obtained(&mut self, now: SimTime, device: DeviceId, id: RequestId, obtained: Obtained) {
+        let row = self.row_of(device);
+        self.feed(row, now, Input::Obtained(id, obtained));
+    }
+
+    /// What a device would have to remember after this run.
+    pub fn keepsake(&self, device: DeviceId) -> Keepsake {
+        self.rows[self.row_of(device) as usize]
+            .device
+            .keepsake(&self.env)
+    }
+
+    /// The traits of a device.
+    pub fn traits(&self, device: DeviceId) -> &Traits {
+        let cohort = self.rows[self.row_of(device) as usize].device.cohort();
+        self.env.traits(cohort)
     }
 
     /// The timeline changes what a device is in.

@@ -44,10 +44,7 @@ impl Rig {
             .unwrap();
         tls.ticketer = aws_lc_rs::Ticketer::new().unwrap();
         let target = Target::start(Some(TlsAcceptor::from(Arc::new(tls))), EMPTY, None).await;
-        let crowd = Crowd {
-            id: CrowdId([1; 4]),
-            key: [1; 32],
-        };
+        let crowd = Crowd::new(CrowdId([1; 4]), [1; 32]);
         let devices = [DeviceId(0)];
         let identities = Identities::mint(&authority, &crowd, &devices, now, NonZeroUsize::MIN);
         let url = format!("https://{}/mdm", target.address);

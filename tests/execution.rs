@@ -8,6 +8,7 @@ use mdmstorm::device::execution::{Effect, Inventory, Outcome, Subject, execute};
 use mdmstorm::device::traits::{BackOff, Platform, ReplyTimes, Traits};
 use mdmstorm::fact::ResultStatus;
 use mdmstorm::ids::{CommandUuid, DeviceId};
+use mdmstorm::protocol::access_right::{AccessRights, needed};
 use mdmstorm::protocol::command::{Command, encode_command};
 use mdmstorm::protocol::plist::encode;
 use mdmstorm::protocol::request_types::{self, RequestType, System, never_not_now, version};
@@ -80,11 +81,30 @@ fn subject<'a>(id: u32, traits: &'a Traits, inventory: &'a Inventory) -> Subject
     Subject {
         id: DeviceId(id),
         traits,
+        os_version: &traits.os_version,
         udid: "00008140-0000000000000001",
         serial: "SIM0000001",
+        rights: AccessRights::ALL,
+        awaits_configuration: false,
+        is_user_enrollment: false,
         seed: Seed(42),
         inventory,
     }
+}
+
+#[test]
+fn a_command_needs_the_access_right_that_the_schema_names() {
+    for row in schema() {
+        let (name, right) = (&row["request_type"], &row["access_rights"]);
+        // "X|None" is a right that some systems ask for and others do not: none is needed on all.
+        let needs_none = right.is_empty() || right.contains("None") || right == "Special Case";
+        let expected = (!needs_none).then(|| row["access_rights_bits"].parse().unwrap());
+        assert_eq!(needed(name), expected, "{name} with {right}");
+    }
+    let (all, none) = (AccessRights::ALL, AccessRights(0));
+    assert!(
+        all.allow("DeviceLock") && !none.allow("DeviceLock") && none.allow("DeviceInformation")
+    );
 }
 
 fn command(request_type: &str, keys: Vec<(&str, Value)>) -> Command {
@@ -469,7 +489,9 @@ fn commands_that_change_the_device_say_how() {
 fn an_outcome_becomes_a_report_that_names_device_and_command() {
     let outcome = execute_on(&Inventory::default(), Platform::Ipad, "Dance", Vec::new());
     let uuid = CommandUuid("UUID".into());
-    let report = outcome.clone().into_report("U", None, Some(uuid.clone()));
+    let report = outcome
+        .clone()
+        .into_report("U".into(), None, Some(uuid.clone()));
     let report = StatusReport::decode(&report).unwrap();
     assert_eq!(
         (report.udid.as_ref(), report.status, report.uuid),

@@ -7,11 +7,18 @@ use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
+use mdmstorm::engine::authority::Credential;
 use mdmstorm::engine::clock::wall_now;
 use mdmstorm::engine::identity::{Identities, certified};
+use mdmstorm::engine::pki::draft::self_signed;
+use mdmstorm::engine::pki::keys::{DeviceKey, KeyKind};
+use mdmstorm::engine::pki::name::Name;
 use mdmstorm::engine::state::State;
 use mdmstorm::engine::{authority, cms};
 use mdmstorm::ids::DeviceId;
+use mdmstorm::time::WallTime;
+use rustls::SignatureAlgorithm;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 /// What `openssl` says; `None` when there is none.
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
@@ -45,7 +52,7 @@ fn openssl_accepts_the_certificates() {
     let identities =
         Identities::mint(ca, &state.crowd, &[DeviceId(3)], now, NonZeroUsize::MIN).unwrap();
     let leaf = identities.certificate_der(DeviceId(3)).unwrap();
-    std::fs::write(dir.join("leaf.pem"), pem(leaf)).unwrap();
+    std::fs::write(dir.join("leaf.pem"), pem(&leaf)).unwrap();
     let server = ca
         .server_certificate(&authority::GATEWAY_NAMES, now)
         .unwrap();
@@ -80,17 +87,42 @@ fn openssl_accepts_the_signature() {
     let (ca, _) = authority::Authority::create("test", now).unwrap();
     let device = ca.device_certificate("UDID", now).unwrap();
     let body = b"<plist><dict/></plist>";
-    let header = cms::mdm_signature(body, &certified(&device).unwrap(), now).unwrap();
-    let der = base64::engine::general_purpose::STANDARD
-        .decode(header)
-        .unwrap();
-    std::fs::write(dir.join("signature.der"), der).unwrap();
     std::fs::write(dir.join("body"), body).unwrap();
     std::fs::write(dir.join("ca.pem"), ca.certificate_pem()).unwrap();
-    let arguments = "cms -verify -binary -inform DER -in signature.der -content body \
-                     -CAfile ca.pem -purpose sslclient -out verified";
-    let arguments: Vec<&str> = arguments.split_whitespace().collect();
-    openssl(&arguments, dir);
+    // One that was issued here, and one as SCEP gives them.
+    for identity in [device, by_scep(now)] {
+        let header = cms::mdm_signature(body, &certified(&identity).unwrap(), now).unwrap();
+        let der = base64::engine::general_purpose::STANDARD
+            .decode(header)
+            .unwrap();
+        std::fs::write(dir.join("signature.der"), der).unwrap();
+        let is_rsa = certified(&identity).unwrap().key.algorithm() == SignatureAlgorithm::RSA;
+        let trust = match is_rsa {
+            false => "-CAfile ca.pem -purpose sslclient",
+            true => "-noverify",
+        };
+        let arguments = format!(
+            "cms -verify -binary -inform DER -in signature.der -content body {trust} \
+             -signer signer.pem -out verified"
+        );
+        openssl(&arguments.split_whitespace().collect::<Vec<_>>(), dir);
+        let parsed = ["asn1parse", "-inform", "DER", "-in", "signature.der"];
+        if let Some(said) = openssl(&parsed, dir) {
+            assert!(said.contains("signingTime"), "{said}");
+            assert_eq!(said.contains("rsaEncryption"), is_rsa, "{said}");
+        }
+    }
+}
+
+/// An identity with an RSA key.
+fn by_scep(now: WallTime) -> Credential {
+    let key = DeviceKey::generate(KeyKind::Rsa2048).unwrap();
+    let subject = Name::common("UDID").to_der().unwrap();
+    let certificate = self_signed(&key, &subject, now).unwrap();
+    Credential {
+        chain: vec![CertificateDer::from(certificate)],
+        key: PrivatePkcs8KeyDer::from(key.pkcs8().to_vec()).into(),
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use mdmstorm::device::not_now::{Line, Subject, reason};
 use mdmstorm::device::traits::{Platform, Traits};
 use mdmstorm::fact::ResultStatus;
 use mdmstorm::ids::DeviceId;
+use mdmstorm::protocol::access_right::AccessRights;
 use mdmstorm::protocol::command::Command;
 use mdmstorm::protocol::request_types::{ALL, version};
 use mdmstorm::seed::Seed;
@@ -232,8 +233,12 @@ fn refuse(platform: Platform, supervised: bool, request: &str, now: &[Condition]
     let device = execution::Subject {
         id: DeviceId(0),
         traits: &traits,
+        os_version: &traits.os_version,
         udid: "udid",
         serial: "serial",
+        rights: AccessRights::ALL,
+        awaits_configuration: false,
+        is_user_enrollment: false,
         seed: Seed(1),
         inventory: &Inventory::default(),
     };

@@ -100,6 +100,14 @@ fn the_nanomdm_scenario_orders_5000_serial_commands_for_1000_devices() {
 }
 
 #[test]
+fn the_micromdm_scenario_orders_2000_serial_commands_for_500_devices() {
+    let (_, scenario) = example("micromdm.toml");
+    let plan = plan_of(&scenario, scenario.seed);
+    assert_eq!((plan.devices(), plan.orders.len()), (500, 2_000));
+    assert!(plan.commands.iter().all(|command| command.serial));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_plan_and_another_seed_another() {
     let (_, scenario) = example("quickstart.toml");
     let (one, two) = (plan_of(&scenario, Seed(42)), plan_of(&scenario, Seed(42)));
@@ -441,7 +449,13 @@ fn the_checked_in_schema_is_the_one_of_this_version_and_takes_every_example() {
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/gallery");
     let gallery = std::fs::read_dir(scenarios).unwrap();
     let gallery = gallery.map(|file| format!("gallery/{}", file.unwrap().file_name().display()));
-    let others = ["quickstart.toml", "nanomdm.toml", "observe.toml"].map(str::to_owned);
+    let others = [
+        "quickstart.toml",
+        "nanomdm.toml",
+        "micromdm.toml",
+        "observe.toml",
+    ]
+    .map(str::to_owned);
     for name in gallery.chain(others) {
         let (text, _) = example(&name);
         let up = "../".repeat(name.split('/').count());

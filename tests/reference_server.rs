@@ -49,6 +49,8 @@ impl Rig {
             build: None,
             product: None,
             serial: None,
+            imei: None,
+            meid: None,
             mac: None,
         };
         self.check_in(identity, &CheckIn::Authenticate(message))
@@ -63,6 +65,7 @@ impl Rig {
             unlock_token: None,
             user: None,
             awaiting_configuration: false,
+            auth_token: None,
         };
         self.check_in(identity, &CheckIn::TokenUpdate(message))
     }
@@ -365,7 +368,7 @@ fn a_foreign_topic_and_messages_that_cannot_be_read_are_refused() {
             .check_in(SimTime::ZERO, Some(MINE), body.as_bytes())
             .status
     };
-    assert_eq!(status(&message("UserAuthenticate")), 410);
+    assert_eq!(status(&message("UserAuthenticate")), 400);
     assert_eq!(status(&message("Hello")), 400);
     assert_eq!(status("<html>"), 400);
 }

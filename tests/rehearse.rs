@@ -4,13 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mdmstorm::fact::Fact;
+use mdmstorm::fact::{Fact, FactKind, Got, Said};
 use mdmstorm::plan::Plan;
 use mdmstorm::scenario::commands::build;
 use mdmstorm::scenario::{Changes, Scenario};
 use mdmstorm::sim::checker::Checker;
 use mdmstorm::sim::transcript;
 use mdmstorm::sim::{Finished, Settings, World};
+use mdmstorm::time::SimTime;
 
 /// One device, one command, and a reason to refuse it once.
 const TINY: &str = r#"name = "tiny"
@@ -114,4 +115,68 @@ fn every_scenario_is_rehearsed_the_same_each_time() {
         rehearsed += 1;
     }
     assert!(rehearsed >= 3);
+}
+
+/// Certificates begin when they are issued, and a device is half an hour slow while it enrols.
+const SLOW: &str = r#"name = "slow"
+seed = 3
+
+[target.embedded]
+back-date = "0s"
+
+[enrollment]
+within = "2h"
+
+[enrollment.profile]
+
+[enrollment.identity]
+proof = "signature"
+
+[[cohorts]]
+name = "cart"
+count = 1
+preset = "always-on"
+clock = { offset = "-30m", from = "enrollment", resync = "20m" }
+back-off = { initial = "1m", max = "2m" }
+
+[[stages]]
+name = "ask"
+duration = "1s"
+commands = [{ request = "ProfileList", each = 1 }]
+"#;
+
+#[test]
+fn a_device_half_an_hour_slow_is_refused_until_its_clock_is_set_right() {
+    let (facts, finished) = facts_of(world(SLOW, Path::new("."), &Changes::default()));
+    let first = |wanted: &dyn Fn(&FactKind) -> bool| {
+        let fact = facts.iter().find(|fact| wanted(&fact.kind));
+        fact.map_or(SimTime::NEVER, |fact| fact.at)
+    };
+    let refused = first(
+        &|kind| matches!(kind, FactKind::Exchange { said: Said::Authenticate, got, .. } if *got == Got::Status(400)),
+    );
+    let explained = first(&|kind| {
+        let FactKind::Violation { what, .. } = kind else {
+            return false;
+        };
+        what.starts_with("clock-refused-signature: ") && what.ends_with("1800 s slow")
+    });
+    let right = first(&|kind| matches!(kind, FactKind::Clock { ahead_ms: 0, .. }));
+    let enrolled = first(&|kind| matches!(kind, FactKind::Enrolled { .. }));
+    assert_eq!(refused, explained);
+    assert!(refused < SimTime::from_secs(5), "{refused}");
+    assert_eq!(right, SimTime::from_secs(20 * 60));
+    // It is let in at its next attempt, and keeps its right clock.
+    assert!(
+        right < enrolled && enrolled < SimTime::from_secs(23 * 60),
+        "{enrolled}"
+    );
+    assert_eq!(finished.account.tally(|_, _| true).completed, 1);
+    // By default clocks are right while devices enrol.
+    let later = SLOW.replace("from = \"enrollment\", ", "");
+    let (facts, _) = facts_of(world(&later, Path::new("."), &Changes::default()));
+    let enrolled = facts
+        .iter()
+        .find(|fact| matches!(fact.kind, FactKind::Enrolled { .. }));
+    assert!(enrolled.unwrap().at < SimTime::from_secs(5));
 }

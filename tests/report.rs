@@ -238,6 +238,7 @@ fn run() -> RunFacts {
             open_sockets_max: 12,
             achieved: 20,
             planned: 20,
+            ..Health::default()
         },
         caveats: vec![Caveat::TargetOnThisMachine {
             cpu_percent: Some(31.0),

@@ -37,6 +37,16 @@ fn faults(lines: &str) -> String {
     with(&format!("[[apns.faults]]\n{lines}\n"))
 }
 
+fn micromdm(rest: &str) -> String {
+    let key = "api-key = { env = \"MICROMDM_API_KEY\" }";
+    format!("[target.micromdm]\nurl = \"http://127.0.0.1\"\n{key}\n{rest}")
+}
+
+/// iPads with users, one of whom is to be commanded.
+const SHARED: &str = "[[cohorts]]\nname = \"shared\"\ncount = 1\nusers = 2\n[[stages]]\n\
+     name = \"ask\"\nduration = \"1s\"\ncommands = [\n  { request = \"ProfileList\", \
+     channel = \"user\", to = \"shared\", each = 1 },\n]\n";
+
 const PROVIDER_KEY: &str =
     "[[apns.provider-keys]]\nkey-id = \"K\"\nteam-id = \"T\"\npublic-key = \"k.pem\"\n";
 
@@ -139,7 +149,33 @@ fn cases() -> Vec<(&'static str, String)> {
         ("a url without scheme", target("[target.observe]\nurl = \"mdm.example.com\"\n")),
         ("a password in a url", target("[target.observe]\nurl = \"https://a:b@mdm.example.com\"\n")),
         ("mtls without https", target("[target.observe]\nurl = \"http://127.0.0.1\"\n[enrollment.issued]\nidentity = \"mtls\"\n")),
+        ("identities that MicroMDM does not take", target(&micromdm(""))),
+        ("a proof that MicroMDM does not take", target(&micromdm("[enrollment.profile]\nurl = \"/mdm/enroll\"\n[enrollment.identity]\nproof = \"header\"\n"))),
+        ("users that MicroMDM cannot tell apart", target(&micromdm(&format!("[enrollment.profile]\nurl = \"/mdm/enroll\"\n{SHARED}")))),
         ("a certificate without its key", with("[enrollment.issued]\nca = \"ca.pem\"\n")),
+        ("a header that nothing travels in", with("[enrollment.identity]\nheader = \"X-Cert\"\n")),
+        ("an encoding without its header", with("[enrollment.identity]\nproof = \"mtls\"\nencoding = \"url-pem\"\n")),
+        ("a proof that is named twice", with("[enrollment.issued]\nidentity = \"mtls\"\n[enrollment.identity]\nproof = \"mtls\"\n")),
+        ("mtls without https, in the newer place", target("[target.observe]\nurl = \"http://127.0.0.1\"\n[enrollment.identity]\nproof = \"mtls\"\n")),
+        ("two ways to enrol", with("[enrollment.profile]\n[enrollment.scep]\n")),
+        ("an unknown way to enrol", with("[enrollment.scpe]\n")),
+        ("a profile from nowhere", target("[target.observe]\nurl = \"https://127.0.0.1\"\n[enrollment.profile]\n")),
+        ("a profile from two places", with("[enrollment.profile]\nfile = \"a.mobileconfig\"\nurl = \"/enroll\"\n")),
+        ("one file for each device", with("[enrollment.profile]\nfile = \"a.mobileconfig\"\neach-device = true\n")),
+        ("one profile at many URLs", with("[enrollment.profile]\nurl = \"/enroll/{udid}\"\n")),
+        ("a profile at no URL", with("[enrollment.profile]\nurl = \"mdm.example.com/enroll\"\n")),
+        ("a subject without value", with("[enrollment.scep]\nsubject = \"O=Example/CN\"\n")),
+        ("a subject of an unknown attribute", with("[enrollment.scep]\nsubject = \"NAME=a\"\n")),
+        ("a key size in between", with("[enrollment.scep]\nkey-size = 3072\n")),
+        ("a key size of old", with("[enrollment.scep]\nkey-size = 1024\n")),
+        ("a fingerprint cut short", with("[enrollment.scep]\nfingerprint = \"AA:BB\"\n")),
+        ("a challenge in the file", with("[enrollment.scep]\nchallenge = \"hunter2\"\n")),
+        ("an unknown kind of key", with("[enrollment.acme]\nkey = \"ec256\"\n")),
+        ("an account without domain", with("[enrollment.account-driven]\naccount = \"anna\"\n")),
+        ("an account-driven enrolment without token", target("[target.observe]\nurl = \"https://127.0.0.1\"\n[enrollment.account-driven]\naccount = \"anna@example.com\"\n")),
+        ("a rewrite of what is no URL", with("[enrollment.rewrite]\n\"mdm.example.com\" = \"http://127.0.0.1\"\n")),
+        ("a rewrite to what is no URL", with("[enrollment.rewrite]\n\"https://mdm.example.com\" = \"127.0.0.1\"\n")),
+        ("a vouching certificate without its key", with("[enrollment.identity]\nca = \"ca.pem\"\n")),
         ("a fault without its time", faults("fault = \"delay\"")),
         ("a key of another fault", faults("fault = \"drop\"\nby = \"5s\"\nreason = \"Shutdown\"")),
         ("an unknown fault", faults("fault = \"hnag\"")),

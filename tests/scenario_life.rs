@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mdmstorm::condition::Condition;
 use mdmstorm::device::traits::{
-    Begins, ClockTraits, Misbehaviour, Nat, PollOn, Rhythm, Shape, Traits, Window,
+    Begins, ClockFrom, ClockTraits, Misbehaviour, Nat, PollOn, Rhythm, Shape, Traits, Window,
 };
 use mdmstorm::scenario::{Changes, Expect, ExpectAt, Expected, HowMany, Scenario};
 use mdmstorm::seed::Dist;
@@ -188,7 +188,7 @@ poll-delay = "3s"
 poll-on = ["unlock", "network-return"]
 power = { boot = "40s" }
 link = { fallback-443 = true, nat-timeout = "5m", latency = "20ms", loss = 0.1, cut-before = 0.2, cut-after = 0.3, slow-read = "2s" }
-clock = { offset = "-11m", share = 0.5, drift-ppm = -20.5, resync = "1h", flat-battery = true, tls-tolerance = "5m" }
+clock = { offset = "-11m", from = "enrollment", share = 0.5, drift-ppm = -20.5, resync = "1h", flat-battery = true, tls-tolerance = "5m" }
 "#,
     );
     assert!(traits.passcode);
@@ -223,6 +223,7 @@ clock = { offset = "-11m", share = 0.5, drift-ppm = -20.5, resync = "1h", flat-b
     assert_eq!(link.slow_read, Dist::Constant(Duration::from_secs(2)));
     let clock = ClockTraits {
         share: 0.5,
+        from: ClockFrom::Enrollment,
         offset_us: -660_000_000,
         drift_ppm: -20.5,
         resync: Some(Dist::Constant(minutes(60))),

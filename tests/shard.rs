@@ -8,7 +8,8 @@ use std::time::Duration;
 use mdmstorm::apns::slot::Keep;
 use mdmstorm::condition::Condition;
 use mdmstorm::device::contract::{Answer, Change, Output, Push, Reply, Urgency};
-use mdmstorm::device::environment::Environment;
+use mdmstorm::device::environment::{Environment, Terms};
+use mdmstorm::device::keepsake::{Keepsake, Start};
 use mdmstorm::device::traits::{BackOff, Platform, ReplyTimes, Rhythm, Traits};
 use mdmstorm::fact::{FactKind, Stamps};
 use mdmstorm::ids::{Channel, CohortId, Crowd, CrowdId, DeviceId, OrderBook, PushId};
@@ -45,11 +46,9 @@ fn environment() -> Arc<Environment> {
     };
     Arc::new(Environment {
         seed: Seed(7),
-        crowd: Crowd {
-            id: CrowdId([1; 4]),
-            key: [2; 32],
-        },
+        crowd: Crowd::new(CrowdId([1; 4]), [2; 32]),
         topic: TOPIC.into(),
+        terms: Terms::default(),
         time_scale: 1.0,
         epoch: RunEpoch::default(),
         orders: OrderBook::default(),
@@ -72,6 +71,11 @@ fn push(env: &Environment, device: DeviceId, id: u64, now: SimTime) -> Push {
     }
 }
 
+fn enrolls(at: SimTime) -> Start {
+    let has_identity = true;
+    Start::Enrolls { at, has_identity }
+}
+
 /// A crowd over `shards` shards whose server has nothing to say, and what each device did.
 struct Crowded {
     shards: Vec<Shard>,
@@ -88,7 +92,7 @@ impl Crowded {
         for device in (0..devices).map(DeviceId) {
             let owner = Share::owner(shards.len() as u32, device) as usize;
             let enroll_at = SimTime::from_secs(device.0.into());
-            assert_eq!(shards[owner].add(CohortId(0), enroll_at), device);
+            assert_eq!(shards[owner].add(CohortId(0), enrolls(enroll_at)), device);
         }
         Self {
             shards,
@@ -145,6 +149,8 @@ impl Crowded {
                         (channel.device, format!("{:?}", request.said))
                     }
                     Output::Close(channel) => (channel.device, "closes".into()),
+                    Output::Obtain(errand) => (errand.device, "sets out".into()),
+                    Output::Keep(device) => (device, "keeps".into()),
                     Output::Token(channel, epoch) => (channel.device, format!("{epoch:?}")),
                     Output::Note(FactKind::Condition { device, now }) => {
                         (device, format!("{now:?}"))
@@ -183,14 +189,18 @@ fn further_devices_change_nothing_for_the_others() {
 fn what_is_due_at_one_instant_is_served_by_device_and_no_more_than_the_limit() {
     let mut shard = Shard::new(environment(), Share { index: 0, of: 1 });
     for _ in 0..5 {
-        shard.add(CohortId(0), SimTime::from_secs(1));
+        shard.add(CohortId(0), enrolls(SimTime::from_secs(1)));
     }
     let now = SimTime::from_secs(2);
     let mut asked = |limit| {
         shard.tick(now, limit);
         let sent = shard.drain().filter_map(|output| match output {
             Output::Send(request) => Some(request.channel.device.0),
-            Output::Close(_) | Output::Token(..) | Output::Note(_) => None,
+            Output::Close(_)
+            | Output::Token(..)
+            | Output::Obtain(_)
+            | Output::Keep(_)
+            | Output::Note(_) => None,
         });
         let sent: Vec<u32> = sent.collect();
         (sent, shard.deadline())
@@ -204,8 +214,14 @@ fn it_says_which_devices_have_plans_before_the_end() {
     let env = environment();
     let mut shard = Shard::new(Arc::clone(&env), Share { index: 1, of: 2 });
     let (resting, pushed) = (
-        shard.add_enrolled(CohortId(0)),
-        shard.add_enrolled(CohortId(0)),
+        shard.add(
+            CohortId(0),
+            Start::Known(Keepsake::of_enrolled(0), SimTime::ZERO),
+        ),
+        shard.add(
+            CohortId(0),
+            Start::Known(Keepsake::of_enrolled(0), SimTime::ZERO),
+        ),
     );
     assert_eq!((resting, pushed), (DeviceId(1), DeviceId(3)));
     shard.push(push(&env, pushed, 0, SimTime::ZERO), Keep::Never);
@@ -219,7 +235,10 @@ fn it_says_which_devices_have_plans_before_the_end() {
 fn a_push_that_must_not_be_stored_is_discarded_when_the_device_is_away() {
     let env = environment();
     let mut shard = Shard::new(Arc::clone(&env), Share { index: 0, of: 1 });
-    let device = shard.add_enrolled(CohortId(0));
+    let device = shard.add(
+        CohortId(0),
+        Start::Known(Keepsake::of_enrolled(0), SimTime::ZERO),
+    );
     shard.change(SimTime::ZERO, device, Change::Enter(Condition::Offline));
     shard.drain();
     shard.push(push(&env, device, 4, SimTime::ZERO), Keep::Never);
@@ -258,7 +277,10 @@ fn heard(woken_by_push: bool, conditions: &[Condition]) -> [(bool, bool); 3] {
         env.cohorts.push(Arc::new(traits));
         let env = Arc::new(env);
         let mut shard = Shard::new(Arc::clone(&env), Share { index: 0, of: 1 });
-        let device = shard.add_enrolled(CohortId(0));
+        let device = shard.add(
+            CohortId(0),
+            Start::Known(Keepsake::of_enrolled(0), SimTime::ZERO),
+        );
         for condition in conditions {
             shard.change(SimTime::ZERO, device, Change::Enter(*condition));
         }

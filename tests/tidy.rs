@@ -129,7 +129,14 @@ const BETWEEN_DRIVERS: [(&str, &str); 1] = [("src/engine/paused_tests.rs", "sim"
 /// What of `device` modules outside the machines may name: plain data, no machine.
 const OF_DEVICE: [(&str, &[&str]); 3] = [
     ("apns", &["device::contract"]),
-    ("scenario", &["device::traits", "device::contract::Change"]),
+    (
+        "scenario",
+        &[
+            "device::traits",
+            "device::contract::Change",
+            "device::contract::Wish",
+        ],
+    ),
     ("plan", &["device::traits", "device::contract::Change"]),
 ];
 
@@ -137,7 +144,11 @@ const OF_DEVICE: [(&str, &[&str]); 3] = [
 const LINES_MAX: usize = 500;
 
 /// Files that are longer, and why they are not split.
-const MAY_BE_LONG: [(&str, &str); 3] = [
+const MAY_BE_LONG: [(&str, &str); 4] = [
+    (
+        "tests/execution.rs",
+        "one small test for each kind of command",
+    ),
     (
         "tests/record/main.rs",
         "one small test for each phase, cause and sum",

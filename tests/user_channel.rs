@@ -4,7 +4,7 @@
 use mdmstorm::ids::CommandUuid;
 use mdmstorm::protocol::checkin::{Authenticate, CheckIn, CheckOut, TokenUpdate, User};
 use mdmstorm::protocol::command::{Command, encode_command};
-use mdmstorm::protocol::status_report::{Status, StatusReport, idle, idle_of_user};
+use mdmstorm::protocol::status_report::{Status, StatusReport, idle, idle_of};
 use mdmstorm::reference_server::{Identity, Server, Settings, WithPush};
 use mdmstorm::time::SimTime;
 
@@ -42,6 +42,8 @@ impl Mac {
             build: None,
             product: None,
             serial: None,
+            imei: None,
+            meid: None,
             mac: None,
         }))
     }
@@ -56,6 +58,7 @@ impl Mac {
             unlock_token: None,
             user: user.map(|user| self.users[user].clone()),
             awaiting_configuration: false,
+            auth_token: None,
         }))
     }
 
@@ -98,7 +101,7 @@ impl Mac {
     fn idle(&mut self, user: Option<usize>) -> Result<String, u16> {
         let body = match user {
             None => idle(UDID),
-            Some(user) => idle_of_user(UDID, &self.users[user]),
+            Some(user) => idle_of(UDID.into(), Some(self.users[user].clone())),
         };
         self.connect(&body)
     }
@@ -145,7 +148,7 @@ fn a_user_comes_only_with_an_enrolled_device_and_after_its_own_token() {
     let ada = mac.id(0);
     assert_eq!(mac.enqueue(&ada, "A"), None);
     let stranger = Identity([2; 32]);
-    let body = idle_of_user(UDID, &mac.users[0]);
+    let body = idle_of(UDID.into(), Some(mac.users[0].clone()));
     assert_eq!(mac.token_update(Some(0)), 200);
     let reply = mac.server.connect(SimTime::ZERO, Some(stranger), &body);
     assert_eq!(reply.status, 500);
@@ -193,6 +196,8 @@ fn a_device_cannot_take_the_name_of_a_user() {
         build: None,
         product: None,
         serial: None,
+        imei: None,
+        meid: None,
         mac: None,
     });
     let reply = server.check_in(SimTime::ZERO, Some(MINE), &message.encode());

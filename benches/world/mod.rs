@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mdmstorm::device::environment::Environment;
+use mdmstorm::device::environment::{Environment, Terms};
 use mdmstorm::device::traits::{BackOff, Platform, ReplyTimes, Traits};
 use mdmstorm::engine::authority::LOCAL_NAMES;
 use mdmstorm::engine::clock::{Clock, wall_now};
@@ -75,6 +75,7 @@ impl World {
             seed: Seed(42),
             crowd: self.state.crowd.clone(),
             topic: self.state.topic.as_str().into(),
+            terms: Terms::default(),
             time_scale: 1.0,
             epoch: self.clock.epoch(),
             orders: OrderBook::new(RUN, self.orders),

@@ -5,10 +5,7 @@ use crate::apns::provider::{Certificate, Environment};
 use crate::ids::{CrowdId, DeviceId, hex_lower};
 
 fn crowd() -> Crowd {
-    Crowd {
-        id: CrowdId([1; 4]),
-        key: [2; 32],
-    }
+    Crowd::new(CrowdId([1; 4]), [2; 32])
 }
 
 const TOPIC: &str = "com.apple.mgmt.a";

@@ -230,10 +230,7 @@ impl Sent {
 }
 
 fn crowd() -> Crowd {
-    Crowd {
-        id: CrowdId([1; 4]),
-        key: [2; 32],
-    }
+    Crowd::new(CrowdId([1; 4]), [2; 32])
 }
 
 fn path(device: u32) -> String {

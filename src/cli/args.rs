@@ -7,6 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::roster::RosterCommand;
+use super::serve::EnrollmentArgs;
+
 /// Simulates crowds of Apple devices to test MDM servers, and explains why commands are pending.
 #[derive(Debug, Parser)]
 #[command(
@@ -27,6 +30,11 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run a scenario against its target and report what happened
     Run(RunArgs),
+    /// Enrol the devices of a scenario, keep them in a roster, and stop
+    Enroll(EnrollArgs),
+    /// Look at, change, or add to what was enrolled
+    #[command(subcommand)]
+    Roster(RosterCommand),
     /// Play a scenario on virtual time, without any target, and report what to expect
     Rehearse(RehearseArgs),
     /// Validate a scenario and the files it names
@@ -71,15 +79,38 @@ pub(super) struct ScenarioArgs {
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) scenario: ScenarioArgs,
-    /// Write the results bundle into this folder [default: results/<utc>-<plan hash>]
-    #[arg(long, value_name = "DIR")]
-    pub(super) out: Option<PathBuf>,
     /// Run part I of N of the devices, counted from 0
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub(super) shard: Option<(u32, u32)>,
     /// Wait so long for open orders after the last one
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub(super) drain: Duration,
+    /// Take devices from the roster in this folder, and keep in it what is enrolled
+    /// [default: nothing is kept, and every device enrols]
+    #[arg(long, value_name = "DIR")]
+    pub(super) roster: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) real: RealArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct EnrollArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Keep the devices in the roster in this folder; those it has are not enrolled again
+    /// [default: rosters/<the scenario's name> in the state folder]
+    #[arg(long, value_name = "DIR")]
+    pub(super) roster: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) real: RealArgs,
+}
+
+/// How devices are played against a target in real time.
+#[derive(Args, Debug)]
+pub(super) struct RealArgs {
+    /// Write the results bundle into this folder [default: results/<utc>-<plan hash>]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
     #[command(flatten)]
     pub(super) state: StateArgs,
     /// Run devices on so many threads [default: one less than there are cores]
@@ -156,6 +187,8 @@ pub(super) struct ServeArgs {
         hide_env_values = true
     )]
     pub(super) api_key: Option<String>,
+    #[command(flatten)]
+    pub(super) enrollment: EnrollmentArgs,
     #[command(flatten)]
     pub(super) state: StateArgs,
     /// Take settings from standard input and end with it; how `run` starts its embedded target

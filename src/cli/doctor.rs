@@ -154,7 +154,7 @@ async fn own_push(
 }
 
 async fn target(findings: &mut Findings, scenario: &Scenario, allow_public: bool) {
-    if scenario.target == Target::Embedded {
+    if matches!(scenario.target, Target::Embedded(_)) {
         return findings.ok("target", "embedded: starts with the run");
     }
     let key = super::run::api_key(scenario);

@@ -9,14 +9,16 @@ use super::print::{paint, say, warn};
 use crate::engine::bundle::Bundle;
 use crate::engine::clock::wall_now;
 use crate::engine::run::{Finished, Halt, Usage};
+use crate::fact::IdentityStep;
 use crate::plan::Plan;
 use crate::record::account::Account;
+use crate::record::enrolling::EnrollmentStep;
 use crate::report::caveat::Caveat;
 use crate::report::exit::Exit;
 use crate::report::text::Paint;
 use crate::report::validity::Health;
 use crate::report::{Assumption, Outcome, Report, RunFacts, hlog, html, junit, text};
-use crate::scenario::{Scenario, Target};
+use crate::scenario::{Keys, Scenario, Target};
 use crate::time::WallTime;
 
 /// What is known of a run before it begins.
@@ -84,8 +86,11 @@ impl Told {
     }
 
     /// What is said before the first device.
-    pub(super) fn greeting(&self, out: Option<&Path>) -> String {
+    pub(super) fn greeting(&self, out: Option<&Path>, roster: Option<&Path>) -> String {
         let mut text = format!("{}\ntarget  {}", self.summary, self.target);
+        if let Some(roster) = roster {
+            text += &format!("\nroster  {}", roster.display());
+        }
         if let Some(out) = out {
             text += &format!("\nresults {}", out.display());
         }
@@ -131,6 +136,7 @@ pub(super) struct Ending<'a> {
 pub(super) fn finish(finished: Finished, scenario: &Scenario, plan: &Plan, told: &Told) -> u8 {
     let facts = run_facts(&finished, scenario, plan, told);
     let mut report = Report::new(&finished.account, &facts);
+    count_loss(&mut report, finished.usage.unkept.as_deref());
     let ending = Ending {
         account: &finished.account,
         scenario,
@@ -142,6 +148,12 @@ pub(super) fn finish(finished: Finished, scenario: &Scenario, plan: &Plan, told:
     let lost = keep(finished.bundle, &mut report, ending);
     say(&text::render(&report, paint()));
     warn_of_loss(lost.as_deref());
+    if let Some(why) = &finished.usage.unkept {
+        warn(&format!(
+            "error: {why}; what devices did after that is not in it, and devices that it does not \
+             have will enrol again"
+        ));
+    }
     tracing::info!(
         exit = report.exit_code,
         "{}",
@@ -201,7 +213,7 @@ pub(super) fn warn_of_loss(lost: Option<&str>) {
     }
 }
 
-/// A bundle that is not whole is no success, whatever the run was.
+/// A bundle or a roster that is not whole is no success, whatever the run was.
 fn count_loss(report: &mut Report, lost: Option<&str>) {
     if lost.is_some() && report.exit_code == 0 {
         report.exit_code = Exit::Unexpected.code();
@@ -225,6 +237,9 @@ fn health(finished: &Finished, plan: &Plan) -> Health {
     let Usage {
         cpu_percent,
         sockets_max,
+        connections,
+        cpu,
+        target_cpu,
         ..
     } = &finished.usage;
     // Only what lasted ten seconds counts against a run; a shorter one is judged whole.
@@ -242,6 +257,9 @@ fn health(finished: &Finished, plan: &Plan) -> Health {
         dropped_events: 0,
         events: 0,
         open_sockets_max: *sockets_max,
+        connections: *connections,
+        cpu: Some(*cpu),
+        target_cpu: *target_cpu,
         achieved: ordered,
         planned: if whole {
             ordered.max(plan.orders_certain() as u64)
@@ -256,7 +274,12 @@ fn caveats(finished: &Finished, scenario: &Scenario) -> Vec<Caveat> {
     if scenario.time_scale != 1.0 {
         caveats.push(Caveat::TimeScaled(scenario.time_scale));
     }
-    if scenario.target == Target::Embedded {
+    let key = EnrollmentStep::Identity(IdentityStep::Key);
+    if scenario.enrollment.keys == Keys::Pool && finished.account.enrolling.steps.contains_key(&key)
+    {
+        caveats.push(Caveat::PooledKeys);
+    }
+    if matches!(scenario.target, Target::Embedded(_)) {
         let lasted = finished
             .lasted
             .since(crate::time::SimTime::ZERO)

@@ -42,8 +42,11 @@ pub(super) fn scenario_file(path: &Path, changes: &Changes) -> Result<Scenario, 
         );
         Stop::new(Exit::Usage, message)
     })?;
-    Scenario::parse_with(&text, &path.display().to_string(), changes)
-        .map_err(|errors| Stop::new(Exit::ScenarioInvalid, errors.render(colour())))
+    let mut scenario = Scenario::parse_with(&text, &path.display().to_string(), changes)
+        .map_err(|errors| Stop::new(Exit::ScenarioInvalid, errors.render(colour())))?;
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    scenario.enrollment.locate(folder);
+    Ok(scenario)
 }
 
 /// One device per cohort, each command once, and the shortest stages that keep their order.

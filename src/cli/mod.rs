@@ -6,6 +6,7 @@ mod apns;
 mod args;
 mod check;
 mod doctor;
+mod enroll;
 mod expect;
 mod finish;
 mod load;
@@ -14,6 +15,7 @@ mod plan;
 mod print;
 mod progress;
 mod rehearse;
+mod roster;
 mod run;
 mod schema;
 mod serve;
@@ -36,6 +38,8 @@ pub fn main() -> u8 {
     };
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Enroll(args) => enroll::run(&args),
+        Command::Roster(command) => roster::run(&command),
         Command::Rehearse(args) => rehearse::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Plan(args) => plan::run(&args),

@@ -41,7 +41,7 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Stop> {
     let bundle = args.out.as_deref().map(Bundle::create).transpose();
     let mut bundle = bundle.map_err(|error| Stop::because(Exit::Unexpected, error))?;
     if !args.quiet {
-        warn(&told.greeting(args.out.as_deref()));
+        warn(&told.greeting(args.out.as_deref(), None));
     }
     let watch = Clock::start();
     let world = World::new(&scenario, Arc::clone(&plan), settings.clone());
@@ -146,8 +146,11 @@ fn health(finished: &Finished) -> Health {
 fn target(scenario: &Scenario) -> String {
     let server = "the reference server on virtual time";
     match &scenario.target {
-        Target::Embedded => server.to_owned(),
+        Target::Embedded(_) => server.to_owned(),
         Target::Nanomdm(nanomdm) => format!("{server}, in the place of NanoMDM at {}", nanomdm.url),
+        Target::Micromdm(micromdm) => {
+            format!("{server}, in the place of MicroMDM at {}", micromdm.url)
+        }
         Target::Observe(observe) => format!("{server}, in the place of {}", observe.url),
     }
 }

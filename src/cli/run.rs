@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::args::RunArgs;
+use super::args::{RealArgs, RunArgs};
 use super::finish::{self, Told};
 use super::load;
 use super::print::{Stop, warn};
@@ -26,18 +27,32 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Stop> {
         return Err(Stop::new(Exit::Usage, message));
     }
     let scenario = load::scenario(&args.scenario)?;
-    let plan = Arc::new(load::plan(&scenario, &args.scenario.scenario)?);
-    let settings = settings(args, &scenario)?;
+    let plan = load::plan(&scenario, &args.scenario.scenario)?;
+    let settings = Settings {
+        drain: args.drain,
+        roster: args.roster.clone(),
+        ..settings(&args.real, &scenario)?
+    };
+    play(&args.real, scenario, plan, settings)
+}
+
+/// Plays a plan against its target in real time, and reports.
+pub(super) fn play(
+    args: &RealArgs,
+    scenario: Scenario,
+    plan: Plan,
+    settings: Settings,
+) -> Result<u8, Stop> {
     let log = log::start();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Stop::because(Exit::Unexpected, error))?;
-    runtime.block_on(carry_out(args, scenario, plan, settings, log))
+    runtime.block_on(carry_out(args, scenario, Arc::new(plan), settings, log))
 }
 
 async fn carry_out(
-    args: &RunArgs,
+    args: &RealArgs,
     scenario: Scenario,
     plan: Arc<Plan>,
     settings: Settings,
@@ -70,7 +85,10 @@ async fn carry_out(
         "run"
     );
     if !args.quiet {
-        warn(&told.greeting(Some(&out)));
+        warn(&told.greeting(Some(&out), settings.roster.as_deref()));
+        if let Some(profile) = prepared.profile() {
+            warn(profile);
+        }
     }
     let (devices, orders) = (u64::from(plan.devices()), plan.orders.len() as u64);
     let mut progress = Progress::new(args.quiet, devices, orders);
@@ -110,17 +128,20 @@ fn refused(error: RunError) -> Stop {
     Stop::because(exit, error)
 }
 
-fn settings(args: &RunArgs, scenario: &Scenario) -> Result<Settings, Stop> {
+/// The settings of these arguments, without a roster and a drain.
+pub(super) fn settings(args: &RealArgs, scenario: &Scenario) -> Result<Settings, Stop> {
     let program =
         std::env::current_exe().map_err(|error| Stop::because(Exit::Unexpected, error))?;
     Ok(Settings {
         state: load::state_folder(&args.state)?,
-        drain: args.drain,
+        drain: Duration::ZERO,
         allow_public_target: args.allow_public_target,
         workers: args.workers.map(usize::from),
         handshakes_in_flight: args.handshakes_in_flight as usize,
         api_key: api_key(scenario),
+        enrollment_secret: enrollment_secret(scenario),
         program,
+        roster: None,
     })
 }
 
@@ -131,6 +152,18 @@ fn default_out(plan: &Plan) -> PathBuf {
     PathBuf::from("results").join(format!("{second}Z-{}", &plan.hash()[..16]))
 }
 
+/// The challenge or token that devices enrol with, if the scenario names one.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cli is where the environment is read"
+)]
+fn enrollment_secret(scenario: &Scenario) -> Option<String> {
+    let name = scenario.enrollment.secret()?;
+    std::env::var(&name.0)
+        .ok()
+        .filter(|secret| !secret.is_empty())
+}
+
 /// The key of the target's admin API, from the variable that the scenario names.
 #[expect(
     clippy::disallowed_methods,
@@ -138,9 +171,9 @@ fn default_out(plan: &Plan) -> PathBuf {
 )]
 pub(super) fn api_key(scenario: &Scenario) -> Option<String> {
     match &scenario.target {
-        Target::Nanomdm(nanomdm) => std::env::var(&nanomdm.api_key.0)
+        Target::Nanomdm(target) | Target::Micromdm(target) => std::env::var(&target.api_key.0)
             .ok()
             .filter(|key| !key.is_empty()),
-        Target::Embedded | Target::Observe(_) => None,
+        Target::Embedded(_) | Target::Observe(_) => None,
     }
 }

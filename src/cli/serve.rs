@@ -5,17 +5,22 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Args;
+
 use super::args::ServeArgs;
 use super::load;
 use super::print::{Stop, say};
 use crate::engine::authority::LOCAL_NAMES;
 use crate::engine::clock::wall_now;
 use crate::engine::push_client::PushTarget;
-use crate::engine::serve::{IdentityMode, Running, ServeSettings, run_embedded};
+use crate::engine::serve::{
+    EnrollmentSettings, IdentityMode, Running, ServeSettings, run_embedded,
+};
 use crate::engine::state::State;
 use crate::ids::hex_lower;
 use crate::reference_server::Settings;
 use crate::report::exit::Exit;
+use crate::scenario::{AuthorityForm, Challenge, EmbeddedTarget, ReplyCipher};
 
 /// How long a push is kept for a device that cannot be reached.
 const PUSH_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -51,12 +56,98 @@ pub(super) fn run(args: &ServeArgs) -> Result<u8, Stop> {
     })
 }
 
+/// How devices get an identity from the server.
+#[derive(Args, Debug)]
+pub(super) struct EnrollmentArgs {
+    /// What a device shows to be given a certificate: none, static, static:TEXT, or one-time
+    #[arg(long, value_name = "RULE", default_value = "static", value_parser = challenge,
+        help_heading = "Enrolment")]
+    challenge: Challenge,
+    /// Let certificates begin this long before they are issued
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::scenario::duration,
+        help_heading = "Enrolment")]
+    back_date: Duration,
+    /// Let certificates last this long
+    #[arg(long, value_name = "TIME", default_value = "365d",
+        value_parser = crate::scenario::duration, help_heading = "Enrolment")]
+    certificate_life: Duration,
+    /// Encrypt SCEP answers with this cipher: aes-128, aes-256, 3des or des
+    #[arg(long, value_name = "CIPHER", default_value = "aes-128", value_parser = cipher,
+        help_heading = "Enrolment")]
+    reply_cipher: ReplyCipher,
+    /// Answer a SCEP request with PENDING so many times
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Enrolment"
+    )]
+    pending: u32,
+    /// Answer GetCACert with the certificates of a registration authority and its authority
+    #[arg(long, help_heading = "Enrolment")]
+    chain: bool,
+    /// Sign enrolment profiles
+    #[arg(long, help_heading = "Enrolment")]
+    signed_profile: bool,
+    /// Send older iPads and iPhones away from automated enrolment until they have updated to this
+    /// version
+    #[arg(long, value_name = "VERSION", help_heading = "Enrolment")]
+    minimum_os: Option<String>,
+    /// Leave devices that await their configuration waiting
+    #[arg(long, help_heading = "Enrolment")]
+    never_configures: bool,
+    /// The only access token that account-driven enrolment takes [default: any]
+    #[arg(long, value_name = "TOKEN", help_heading = "Enrolment")]
+    account_token: Option<String>,
+    /// Issue by ACME to devices that do not attest their key as well
+    #[arg(long, help_heading = "Enrolment")]
+    without_attestation: bool,
+}
+
+fn challenge(text: &str) -> Result<Challenge, String> {
+    Challenge::of_text(text)
+        .ok_or_else(|| format!("found {text:?}; write none, static, static:TEXT or one-time"))
+}
+
+fn cipher(text: &str) -> Result<ReplyCipher, String> {
+    let words = ReplyCipher::WORDS.join(", ");
+    ReplyCipher::of_word(text).ok_or_else(|| format!("found {text:?}; it is one of {words}"))
+}
+
+fn enrollment(args: &EnrollmentArgs, state: &State) -> Result<EnrollmentSettings, Stop> {
+    let authority = state.enrollment_authority();
+    let (certificate, key) = authority.map_err(|error| Stop::because(Exit::Unexpected, error))?;
+    let rules = EmbeddedTarget {
+        challenge: args.challenge.clone(),
+        back_date: args.back_date,
+        life: args.certificate_life,
+        reply_cipher: args.reply_cipher,
+        pending: args.pending,
+        authority: match args.chain {
+            true => AuthorityForm::Chain,
+            false => AuthorityForm::Single,
+        },
+        signed_profile: args.signed_profile,
+        minimum_os: args.minimum_os.clone(),
+        configures: !args.never_configures,
+        account_token: args.account_token.clone(),
+        attestation: !args.without_attestation,
+        ..EmbeddedTarget::default()
+    };
+    Ok(EnrollmentSettings {
+        certificate,
+        key,
+        rules,
+    })
+}
+
 fn greeting(running: &Running, state: &State, key: &str, args: &ServeArgs) -> String {
     let mut text = String::new();
     for (scheme, address) in [("https", running.https), ("http", running.http)] {
         if let Some(address) = address {
             text.push_str(&format!(
                 "devices        {scheme}://{address}/mdm\n\
+                 enrolment      {scheme}://{address}/enroll, /scep, /ota/enroll, /ade, /acme/directory\n\
                  admin API      {scheme}://{address}/v1 (user nanomdm, key {key})\n"
             ));
         }
@@ -117,6 +208,7 @@ fn settings(
         api_key,
         identity,
         device_authority: state.device_authority.certificate_pem(),
+        tickets: false,
         push: PushTarget {
             address: args.gateway,
             server_name: "api.push.apple.com".to_owned(),
@@ -131,5 +223,6 @@ fn settings(
         push_topic: None,
         repush_after: rules.repush_after,
         repush_every: rules.repush_every,
+        enrollment: Some(enrollment(&args.enrollment, state)?),
     })
 }

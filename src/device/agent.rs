@@ -2,20 +2,20 @@
 //! Each has a token, a queue and a session of its own, and talks independently of the others
 //! (Apple, archived MDM Protocol Reference).
 
+pub(super) use super::around::{Around, subject};
 use super::contract::{Output, Push};
 use super::deferrals::{Because, Deferrals, Refused};
-use super::environment::Environment;
+use super::errand::Away;
 use super::execution::Inventory;
-use super::life::Life;
 use super::not_now;
 use super::session::{Session, Unsent};
 use super::timers::{Timer, Timers};
 use super::traits::{Platform, Traits};
-use crate::condition::{Condition, Conditions, Holds};
-use crate::fact::{FactKind, Ignored, WakeReason};
+use super::wish::Wishes;
+use crate::condition::{Condition, Conditions};
+use crate::fact::{FactKind, Ignored, Obtaining, WakeReason};
 use crate::ids::{Channel, DeviceId, RequestId};
-use crate::protocol::request_types::version;
-use crate::seed::{Draw, Purpose};
+use crate::seed::Purpose;
 use crate::time::SimTime;
 
 /// One channel's agent. An idle one owns nothing on the heap.
@@ -32,6 +32,14 @@ pub(super) struct Agent {
     pub(super) owes_token: bool,
     /// Something the device has to know of.
     pub(super) news: Option<News>,
+    /// It has to get an identity before it enrols, or goes on; of the device's agent alone.
+    pub(super) needs: Option<Obtaining>,
+    /// What it has to say or ask beside commands.
+    pub(super) wishes: Wishes,
+    /// The server has its bootstrap token; of a Mac's own agent alone.
+    pub(super) has_escrowed: bool,
+    /// What the identity it has was got for.
+    pub(super) shows: Obtaining,
     pub(super) token_epoch: u32,
     pub(super) next_request: RequestId,
     /// Failed requests in a row, for the back-off.
@@ -46,7 +54,7 @@ pub(super) struct Agent {
 /// How far an agent has enrolled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Enrollment {
-    /// Authenticate is not accepted yet; of the device's agent alone.
+    /// Authenticate is not accepted yet; of a network user, UserAuthenticate.
     New,
     /// TokenUpdate is not accepted yet.
     Authenticated,
@@ -54,8 +62,21 @@ pub(super) enum Enrollment {
     Enrolled,
     /// Its user is not managed until the next login; of a user's agent alone.
     UntilLogin,
+    /// The profile is gone, and the server is to be told once; of the device's agent alone.
+    Leaving,
     /// It gave up, or was told that it is not managed.
     Unmanaged,
+}
+
+impl Enrollment {
+    /// Where a user begins, whose device has enrolled.
+    pub(super) const fn of_new_user(traits: &Traits) -> Self {
+        if traits.network_users && matches!(traits.platform, Platform::Mac) {
+            Self::New
+        } else {
+            Self::Authenticated
+        }
+    }
 }
 
 /// What an agent's conversation means for the device.
@@ -63,6 +84,12 @@ pub(super) enum Enrollment {
 pub(super) enum News {
     /// The first TokenUpdate since Authenticate was accepted.
     Enrolled,
+    /// The first TokenUpdate with a renewed certificate was accepted.
+    Renewed,
+    /// DeviceConfigured was executed.
+    Configured,
+    /// It updates its system to this version before it enrols.
+    Updates(String),
     /// The server does not manage this device any more, as a lower-case fragment.
     Unenrolled(String),
     /// It could not enrol, as a lower-case fragment.
@@ -73,41 +100,18 @@ pub(super) enum News {
 pub(super) struct Rare {
     /// When it began to enrol.
     pub(super) enrolling_since: Option<SimTime>,
+    /// The errand under way; it outlives the enrolment that it was begun for.
+    pub(super) away: Option<Away>,
+    /// Whose identity it is to take over.
+    pub(super) original: Option<DeviceId>,
+    /// The challenge that a network user has to answer.
+    pub(super) challenge: Option<String>,
+    /// What answering it gave.
+    pub(super) auth_token: Option<String>,
     pub(super) deferrals: Deferrals,
     /// A result that no 2xx has confirmed.
     pub(super) unsent: Option<Unsent>,
     pub(super) inventory: Inventory,
-}
-
-/// What an agent can see of its device.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Around<'a> {
-    pub(super) env: &'a Environment,
-    pub(super) traits: &'a Traits,
-    pub(super) device: DeviceId,
-    pub(super) life: &'a Life,
-    /// How far ahead the device's clock is, in microseconds.
-    pub(super) ahead_us: i64,
-    /// The rules of the cohort that events have ended, a bit each.
-    pub(super) ended_rules: u32,
-    /// Whether the device was enrolled once, so that it does not give up.
-    pub(super) was_enrolled: bool,
-    pub(super) now: SimTime,
-}
-
-impl Around<'_> {
-    pub(super) fn conditions(&self) -> Conditions {
-        self.life.conditions(self.traits)
-    }
-
-    pub(super) fn draw(&self, user: u8, purpose: Purpose, event: u64, attempt: u32) -> Draw {
-        let subject = u64::from(self.device.0) | u64::from(user) << 32;
-        self.env.seed.draw(purpose, subject, event, attempt)
-    }
-
-    pub(super) const fn is_ended(&self, rule: u8) -> bool {
-        self.ended_rules & 1 << rule != 0
-    }
 }
 
 impl Agent {
@@ -123,6 +127,10 @@ impl Agent {
             last_was_not_now: false,
             owes_token: false,
             news: None,
+            needs: None,
+            wishes: Wishes::default(),
+            has_escrowed: false,
+            shows: Obtaining::Enroll,
             token_epoch: 0,
             next_request: RequestId(0),
             failures: 0,
@@ -133,10 +141,10 @@ impl Agent {
     }
 
     /// The agent of a device's `user`-th user, which waits until the device has enrolled.
-    pub(super) fn of_user(user: u8) -> Self {
+    pub(super) fn of_user(user: u8, traits: &Traits) -> Self {
         Self {
             user,
-            enrollment: Enrollment::Authenticated,
+            enrollment: Enrollment::of_new_user(traits),
             session: Session::Resting,
             ..Self::of_device(SimTime::NEVER)
         }
@@ -205,6 +213,10 @@ impl Agent {
         }
         match self.session {
             Session::Resting | Session::BackingOff => self.wake(around, WakeReason::Push),
+            // The session it has planned says something, and looks for no command.
+            Session::Waking(WakeReason::CheckIn) if self.checks_in_first() => {
+                self.owe(WakeReason::Push);
+            }
             // It would connect anyway, but a server may push for it to come at once.
             Session::Waking(why) => {
                 let planned = self.timers.of(Timer::Connect);
@@ -216,12 +228,14 @@ impl Agent {
             }
             // The server may have decided on an empty answer before the command behind this push
             // was there, so one more look is due afterwards.
-            Session::Waiting { .. } | Session::Executing(_) => self.owes = Some(WakeReason::Push),
+            Session::Waiting { .. } | Session::Executing(_) | Session::Obtaining => {
+                self.owes = Some(WakeReason::Push);
+            }
         }
     }
 
     fn reason_to_ignore(&self, around: &Around<'_>, push: &Push) -> Option<Ignored> {
-        if self.enrollment != Enrollment::Enrolled {
+        if self.enrollment != Enrollment::Enrolled && !self.is_renewing() {
             return Some(Ignored::NotEnrolled);
         }
         if push.topic != around.env.topic {
@@ -261,15 +275,19 @@ impl Agent {
     pub(super) fn wants(&mut self, around: &Around<'_>, why: WakeReason) {
         match self.session {
             Session::Resting if self.is_up(around) => self.wake(around, why),
-            Session::Resting | Session::Waiting { .. } | Session::Executing(_) => self.owe(why),
+            Session::Resting
+            | Session::Waiting { .. }
+            | Session::Executing(_)
+            | Session::Obtaining => self.owe(why),
             Session::Waking(_) | Session::BackingOff => {}
         }
     }
 
     /// Will have another session as soon as it can. A NotNow that is over and still to be delivered
     /// keeps its word: it needs one more look after that.
-    fn owe(&mut self, why: WakeReason) {
-        if self.owes != Some(WakeReason::NotNowOver) || self.unsent().is_none() {
+    pub(super) fn owe(&mut self, why: WakeReason) {
+        let keeps_its_word = self.unsent().is_some() && self.ends_on_not_now();
+        if self.owes != Some(WakeReason::NotNowOver) || !keeps_its_word {
             self.owes = Some(why);
         }
     }
@@ -297,7 +315,7 @@ impl Agent {
         let returned = before.has(Condition::Offline) && !after.has(Condition::Offline);
         let logged_in = before.has(Condition::LoggedOut) && !after.has(Condition::LoggedOut);
         if logged_in && self.enrollment == Enrollment::UntilLogin {
-            self.enrollment = Enrollment::Authenticated;
+            self.enrollment = Enrollment::of_new_user(around.traits);
             self.wants(around, WakeReason::CheckIn);
         }
         let polls = around.traits.poll_on;
@@ -325,7 +343,8 @@ impl Agent {
                 Session::Resting
                 | Session::Waking(_)
                 | Session::Waiting { .. }
-                | Session::Executing(_),
+                | Session::Executing(_)
+                | Session::Obtaining,
                 _,
             ) => {}
         }
@@ -341,7 +360,7 @@ impl Agent {
                 self.session = Session::Resting;
                 self.owe(WakeReason::NetworkReturn);
             }
-            Session::Resting | Session::Waking(_) | Session::BackingOff => {}
+            Session::Resting | Session::Waking(_) | Session::BackingOff | Session::Obtaining => {}
         }
     }
 
@@ -356,7 +375,13 @@ impl Agent {
         self.owes_token = false;
         self.last_was_not_now = false;
         self.failures = 0;
-        self.rare = None;
+        self.needs = None;
+        self.wishes = Wishes::default();
+        self.has_escrowed = false;
+        let away = self.rare.take().and_then(|rare| rare.away);
+        if away.is_some() {
+            self.rare().away = away;
+        }
     }
 
     // ---- NotNow --------------------------------------------------------------------------
@@ -396,12 +421,14 @@ impl Agent {
         match self.session {
             Session::Resting if self.is_up(around) => self.wake(around, WakeReason::NotNowOver),
             Session::Resting => self.owes = Some(WakeReason::NotNowOver),
-            Session::Waiting { .. } | Session::Executing(_) => {
+            Session::Waiting { .. } | Session::Executing(_) | Session::Obtaining => {
                 // A push that came in mid-session stays: it counts whatever status is sent last.
                 self.owes.get_or_insert(WakeReason::NotNowOver);
             }
             // What it connects for first is to deliver the NotNow.
-            Session::Waking(_) | Session::BackingOff if self.unsent().is_some() => {
+            Session::Waking(_) | Session::BackingOff
+                if self.unsent().is_some() || self.checks_in_first() =>
+            {
                 self.owes = Some(WakeReason::NotNowOver);
             }
             Session::Waking(_) | Session::BackingOff => {}
@@ -420,26 +447,14 @@ impl Agent {
             rare.deferrals.is_empty()
                 && rare.unsent.is_none()
                 && rare.enrolling_since.is_none()
+                && rare.away.is_none()
+                && rare.original.is_none()
+                && rare.challenge.is_none()
+                && rare.auth_token.is_none()
                 && rare.inventory.is_empty()
         });
         if is_empty {
             self.rare = None;
         }
-    }
-}
-
-/// What decides about NotNow.
-pub(super) fn subject(around: &Around<'_>, user: u8) -> not_now::Subject {
-    let mut conditions = around.conditions();
-    if around.traits.platform == Platform::Mac && conditions.has(Condition::Asleep) {
-        // A Mac that talks in its sleep is in a dark wake, whether a push or its own nap woke it.
-        conditions = conditions.with(Condition::DarkWake, Holds::Yes);
-    }
-    not_now::Subject {
-        platform: around.traits.platform,
-        os_version: version(&around.traits.os_version),
-        passcode: around.traits.passcode,
-        line: not_now::Line::of_user(user),
-        conditions,
     }
 }

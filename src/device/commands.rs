@@ -1,7 +1,7 @@
 //! A command on a device: refused with NotNow, or executed and answered.
 
-use super::agent::{Agent, Around, subject};
-use super::contract::{Output, Reply};
+use super::agent::{Agent, Around, News, subject};
+use super::contract::{Output, Reply, Wish};
 use super::deferrals::Because;
 use super::environment::Environment;
 use super::execution::{self, Inventory, Outcome, Subject};
@@ -10,8 +10,9 @@ use super::not_now;
 use super::session::{First, Session, Unsent};
 use super::timers::Timer;
 use super::traits::{FailureRule, Platform, RuleScope};
-use crate::fact::{ErrorEnds, FactKind, Got, ResultStatus};
+use crate::fact::{ErrorEnds, FactKind, Got, ResultStatus, WakeReason};
 use crate::ids::CommandUuid;
+use crate::protocol::access_right::AccessRights;
 use crate::protocol::command::Command;
 use crate::protocol::error_chain::ErrorItem;
 use crate::protocol::request_types;
@@ -203,8 +204,12 @@ impl Agent {
         let subject = Subject {
             id: around.device,
             traits: around.traits,
+            os_version: around.os_version(),
             udid: &udid,
             serial: &serial,
+            rights: AccessRights(around.env.terms.access_rights),
+            awaits_configuration: self.awaits_configuration(around),
+            is_user_enrollment: around.env.terms.is_user_enrollment,
             seed: around.env.seed,
             inventory: &inventory,
         };
@@ -225,10 +230,13 @@ impl Agent {
             self.rare().inventory = inventory;
         }
         let (error, status) = (outcome.error_ends(), outcome.status);
+        if status == ResultStatus::Acknowledged {
+            self.follow(around, work.request_type());
+        }
         let uuid = Some(work.uuid.clone());
         let unsent = Unsent {
             body: outcome
-                .into_report(&udid, self.identity(around), uuid.clone())
+                .into_report(around.enrollee(), self.identity(around), uuid.clone())
                 .into(),
             uuid,
             status,
@@ -236,6 +244,19 @@ impl Agent {
             then: None,
         };
         (error, unsent)
+    }
+
+    /// What an acknowledged command makes the agent do beside its answer.
+    fn follow(&mut self, around: &Around<'_>, request_type: &str) {
+        match request_type {
+            "DeviceConfigured" if self.user == 0 => self.news = Some(News::Configured),
+            "DeclarativeManagement" if self.may_wish(around, Wish::Declarations) => {
+                self.wishes.add(Wish::Declarations);
+                // Once the result is delivered, in a session of its own.
+                self.owes.get_or_insert(WakeReason::CheckIn);
+            }
+            _ => {}
+        }
     }
 
     /// The rule of the scenario by which the command fails.
@@ -258,7 +279,7 @@ impl Agent {
         out: &mut Vec<Output>,
     ) {
         let report = StatusReport {
-            udid: around.env.crowd.udid(around.device).into(),
+            udid: around.enrollee(),
             user: self.identity(around),
             status: execution::wire_status(status),
             uuid: Some(uuid.clone()),
@@ -283,8 +304,12 @@ fn refusal(around: &Around<'_>, work: &Work) -> Option<Outcome> {
     let subject = Subject {
         id: around.device,
         traits: around.traits,
+        os_version: around.os_version(),
         udid: "",
         serial: "",
+        rights: AccessRights(around.env.terms.access_rights),
+        awaits_configuration: false,
+        is_user_enrollment: around.env.terms.is_user_enrollment,
         seed: around.env.seed,
         inventory: &inventory,
     };

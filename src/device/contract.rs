@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::condition::Condition;
-use crate::fact::{Broken, FactKind, Said, Stamps};
-use crate::ids::{Channel, PushId, RequestId};
+use crate::fact::{Broken, FactKind, Obtaining, Refusal, Said, Stamps};
+use crate::ids::{Channel, DeviceId, PushId, RequestId};
 use crate::time::{SimTime, WallTime};
 
 /// What can happen to a device.
@@ -17,6 +17,8 @@ pub enum Input {
     Push(Push),
     /// The answer to a request, or the news that there will be none.
     Reply(Channel, RequestId, Reply),
+    /// How getting an identity ended.
+    Obtained(RequestId, Obtained),
     /// The timeline changes what the device is in.
     Change(Change),
     /// Time zero: sleep and absence from the network begin to alternate.
@@ -30,6 +32,11 @@ pub enum Output {
     Send(Request),
     /// Close the channel's connection.
     Close(Channel),
+    /// Get the device an identity, then hand in [`Input::Obtained`]. Nothing else of the device's own
+    /// channel is under way meanwhile, and no second errand of the device.
+    Obtain(Errand),
+    /// What the device would have to remember after this run has changed.
+    Keep(DeviceId),
     /// The channel has a push token of another epoch, which the push service learns at once;
     /// `None` when it is not managed any more.
     Token(Channel, Option<u32>),
@@ -115,6 +122,42 @@ pub enum Fate {
     CutAfter,
 }
 
+/// The way to an identity. It says *what for*; the engine knows *how*: by issuing, SCEP or ACME, with
+/// or without a profile that has to be fetched first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Errand {
+    /// Its number, to match the outcome.
+    pub id: RequestId,
+    /// The device.
+    pub device: DeviceId,
+    /// What it is for.
+    pub why: Obtaining,
+    /// Whose identity is taken over, for [`Obtaining::Clone`].
+    pub original: Option<DeviceId>,
+    /// `OSVersion`, after what was updated since the run began.
+    pub os_version: String,
+    /// What the device believes the time is.
+    pub wall: WallTime,
+    /// When the device wanted it.
+    pub asked: SimTime,
+}
+
+/// How getting an identity ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obtained {
+    /// The device has it, and with it the payload's URLs.
+    Identity,
+    /// It may be tried again.
+    NotYet(Refusal),
+    /// It will not be had by trying again.
+    Never(Refusal),
+    /// The server wants a newer system first (403 `com.apple.softwareupdate.required`).
+    UpdateFirst {
+        /// The `OSVersion` it wants; `None` for the latest.
+        os_version: Option<String>,
+    },
+}
+
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
@@ -152,4 +195,44 @@ pub enum Change {
     RotateToken,
     /// Enrol again, as after the profile was removed.
     Reenroll,
+    /// Get a new certificate, then Authenticate and TokenUpdate with it: the same device, the same
+    /// tokens.
+    RenewIdentity,
+    /// The user removes the profile; with CheckOut if the profile asks for one.
+    RemoveProfile,
+    /// Erased and set up again: everything is new but UDID and serial number.
+    EraseAndReenroll,
+    /// From now on the device shows the identity of this one, as one restored from its backup does.
+    CloneOf(DeviceId),
+    /// The device has something to ask its server for, or to tell it.
+    Wish(Wish),
+}
+
+/// A check-in message that a device sends when there is an occasion, in the order in which several
+/// go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wish {
+    /// SetBootstrapToken: a supervised Mac gives its token to the server.
+    SetBootstrapToken,
+    /// GetBootstrapToken: it wants it back.
+    GetBootstrapToken,
+    /// GetToken, for Managed Apple Accounts.
+    GetToken,
+    /// ReturnToService: an erased device asks for its way back.
+    ReturnToService,
+    /// DeclarativeManagement `tokens`: it asks which declarations there are.
+    Declarations,
+}
+
+impl Wish {
+    /// In words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SetBootstrapToken => "set bootstrap token",
+            Self::GetBootstrapToken => "get bootstrap token",
+            Self::GetToken => "get token",
+            Self::ReturnToService => "return to service",
+            Self::Declarations => "sync declarations",
+        }
+    }
 }

@@ -17,6 +17,8 @@ pub struct Environment {
     pub crowd: Crowd,
     /// The topic of the push certificate the devices enrol with.
     pub topic: Arc<str>,
+    /// What else the enrolment profile lays down.
+    pub terms: Terms,
     /// How much faster than real time scenario times pass; 1 on virtual time.
     pub time_scale: f64,
     /// The wall time at the run's beginning.
@@ -41,5 +43,46 @@ impl Environment {
     /// A span of scenario time on the ruler.
     pub fn scaled(&self, span: Duration) -> Duration {
         span.div_f64(self.time_scale)
+    }
+}
+
+/// What an enrolment profile lays down for every device (Apple, `com.apple.mdm` payload).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether devices have to get their identity themselves before Authenticate; otherwise they
+    /// were issued one before the run.
+    pub obtains: bool,
+    /// `SignMessage`: what a device sends is signed, and says what its clock shows.
+    pub signs: bool,
+    /// `AccessRights`; 8191 is all.
+    pub access_rights: u16,
+    /// `CheckOutWhenRemoved`.
+    pub check_out_when_removed: bool,
+    /// `ServerCapabilities` has `com.apple.mdm.per-user-connections`.
+    pub per_user_connections: bool,
+    /// `ServerCapabilities` has `com.apple.mdm.bootstraptoken`.
+    pub bootstrap_token: bool,
+    /// `ServerCapabilities` has `com.apple.mdm.token`.
+    pub get_token: bool,
+    /// Automated enrolment: Setup Assistant waits for DeviceConfigured after the first TokenUpdate.
+    pub awaits_configuration: bool,
+    /// User enrolment: an EnrollmentID takes the place of UDID and serial number.
+    pub is_user_enrollment: bool,
+}
+
+impl Default for Terms {
+    /// Those of a device that is issued its identity.
+    fn default() -> Self {
+        Self {
+            obtains: false,
+            signs: false,
+            access_rights: 8191,
+            check_out_when_removed: true,
+            per_user_connections: true,
+            bootstrap_token: true,
+            get_token: true,
+            awaits_configuration: false,
+            is_user_enrollment: false,
+        }
     }
 }

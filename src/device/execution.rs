@@ -13,7 +13,7 @@ mod security;
 
 use ::plist::{Dictionary, Value};
 
-pub use information::factory_name;
+pub use information::{factory_name, imei};
 pub use inventory::{Effect, Inventory, Profile};
 pub use refusal::refusal;
 
@@ -21,7 +21,8 @@ use crate::condition::Conditions;
 use crate::device::traits::{Platform, Traits};
 use crate::fact::{ErrorCode, ErrorEnds, ResultStatus};
 use crate::ids::{CommandUuid, DeviceId};
-use crate::protocol::checkin::User;
+use crate::protocol::access_right::AccessRights;
+use crate::protocol::checkin::{Enrollee, User};
 use crate::protocol::command::Command;
 use crate::protocol::error_chain::ErrorItem;
 use crate::protocol::request_types::{Key, Kind, RequestType, System};
@@ -35,10 +36,18 @@ pub struct Subject<'a> {
     pub id: DeviceId,
     /// What it shares with its cohort.
     pub traits: &'a Traits,
+    /// `OSVersion`: that of its cohort, unless it was updated.
+    pub os_version: &'a str,
     /// Its UDID.
     pub udid: &'a str,
     /// Its serial number.
     pub serial: &'a str,
+    /// What its enrolment lets the server do.
+    pub rights: AccessRights,
+    /// Whether Setup Assistant waits for DeviceConfigured.
+    pub awaits_configuration: bool,
+    /// Whether it is a user enrolment, which does not tell which device it is.
+    pub is_user_enrollment: bool,
     /// The run's seed, for what differs between devices of one model.
     pub seed: Seed,
     /// What commands have left on it.
@@ -111,9 +120,14 @@ impl Outcome {
     }
 
     /// The body of the report about the command `uuid`.
-    pub fn into_report(self, udid: &str, user: Option<User>, uuid: Option<CommandUuid>) -> Vec<u8> {
+    pub fn into_report(
+        self,
+        udid: Enrollee,
+        user: Option<User>,
+        uuid: Option<CommandUuid>,
+    ) -> Vec<u8> {
         StatusReport {
-            udid: udid.into(),
+            udid,
             user,
             status: wire_status(self.status),
             uuid,
@@ -182,9 +196,12 @@ impl Subject<'_> {
 
     /// A die for one trait of this device: the same each time it is asked.
     fn draw(&self, what: Trait) -> Draw {
-        let device = u64::from(self.id.0);
-        self.seed.draw(Purpose::Traits, device, what as u64, 0)
+        draw(self.seed, self.id, what)
     }
+}
+
+fn draw(seed: Seed, device: DeviceId, what: Trait) -> Draw {
+    seed.draw(Purpose::Traits, u64::from(device.0), what as u64, 0)
 }
 
 /// What differs between two devices of one model. The numbers are part of the draw: append only.

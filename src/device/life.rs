@@ -5,6 +5,8 @@
 //! What a condition does is asked here too: whether a push arrives ([`Life::hears`]) and whether the
 //! device can talk.
 
+use std::time::Duration;
+
 use super::environment::Environment;
 use super::rhythm::{Beat, Course, SHORTEST_STRETCH};
 use super::traits::{Platform, Traits};
@@ -27,6 +29,8 @@ pub(super) struct Life {
     boots: u32,
     /// When a restart is over; [`SimTime::NEVER`] without one.
     boots_at: SimTime,
+    /// It has no passcode yet when it has booted.
+    is_bare: bool,
     /// When a NAT forgets the push connection, or when the device finds out.
     nat_at: SimTime,
     nat_turns: u32,
@@ -57,6 +61,7 @@ impl Life {
             held: Conditions::NONE,
             boots: 0,
             boots_at: SimTime::NEVER,
+            is_bare: false,
             nat_at: SimTime::NEVER,
             nat_turns: 0,
             courses: Box::default(),
@@ -204,15 +209,26 @@ impl Life {
 
     /// A restart: off for as long as a boot takes.
     pub(super) fn reboot(&mut self, of: &Of<'_>, now: SimTime) {
-        if self.inside.and(self.held).has(Condition::Off) {
-            return;
-        }
         let subject = u64::from(of.device.0);
         let mut die = of
             .env
             .seed
             .draw(Purpose::Boot, subject, u64::from(self.boots), 0);
-        let span = of.env.scaled(die.span(&of.traits.boot));
+        self.restart(of, now, die.span(&of.traits.boot));
+    }
+
+    /// An update before it is set up: off for `span` of scenario time, and no passcode afterwards.
+    pub(super) fn update(&mut self, of: &Of<'_>, now: SimTime, span: Duration) {
+        self.is_bare = true;
+        self.restart(of, now, span);
+    }
+
+    /// Off for `span` of scenario time, then as after any boot.
+    fn restart(&mut self, of: &Of<'_>, now: SimTime, span: Duration) {
+        if self.inside.and(self.held).has(Condition::Off) {
+            return;
+        }
+        let span = of.env.scaled(span);
         self.held = self.held.with(Condition::Off, Holds::Yes);
         self.boots_at = now + span.max(SHORTEST_STRETCH);
     }
@@ -250,7 +266,8 @@ impl Life {
         self.leave(of, now, Condition::Throttled);
         self.hear(of, now);
         let is_ios_like = matches!(of.traits.platform, Platform::Ipad | Platform::Iphone);
-        if !of.traits.passcode || !is_ios_like {
+        let is_bare = std::mem::take(&mut self.is_bare);
+        if !of.traits.passcode || !is_ios_like || is_bare {
             return;
         }
         self.put(Condition::BeforeFirstUnlock, true);
@@ -301,7 +318,7 @@ impl Life {
             condition: rhythm.condition,
             shape: &rhythm.shape,
             zero: self.zero,
-            starts: std::time::Duration::from_secs(local.rem_euclid(WEEK_SECONDS) as u64),
+            starts: Duration::from_secs(local.rem_euclid(WEEK_SECONDS) as u64),
         }
     }
 }

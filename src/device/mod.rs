@@ -7,13 +7,19 @@
 //!
 //! A device is a [`Life`] (what it is in), a clock, and an [`Agent`] for each of its channels.
 
+mod acquired;
 mod agent;
+mod around;
 mod clock;
 mod commands;
 pub mod contract;
 mod deferrals;
+mod enrollment;
 pub mod environment;
+mod errand;
 pub mod execution;
+mod failure;
+pub mod keepsake;
 mod life;
 pub mod messages;
 mod misbehaviour;
@@ -23,15 +29,18 @@ mod session;
 pub mod timers;
 pub mod traits;
 mod trip;
+mod wish;
 
-use self::agent::{Agent, Around, Enrollment, News};
+use self::acquired::Acquired;
+use self::agent::{Agent, Around, Enrollment};
 use self::clock::Clock;
 use self::contract::{Change, Input, Output, Push, Reply, Urgency};
+use self::enrollment::Anew;
 use self::environment::Environment;
 use self::life::{Life, Of};
-use self::traits::Traits;
+use self::traits::{ClockFrom, Traits};
 use crate::condition::{Condition, Conditions};
-use crate::fact::{Broken, FactKind, WakeReason};
+use crate::fact::{Broken, FactKind};
 use crate::ids::{CohortId, DeviceId};
 use crate::seed::{Dist, Purpose};
 use crate::time::SimTime;
@@ -45,6 +54,8 @@ pub struct Device {
     was_enrolled: bool,
     /// The rules of its cohort that events have ended, a bit each.
     ended_rules: u32,
+    /// What few devices have.
+    acquired: Option<Box<Acquired>>,
     life: Life,
     /// `None` for a clock that is right.
     clock: Option<Box<Clock>>,
@@ -56,31 +67,6 @@ pub struct Device {
 const _: () = assert!(size_of::<Device>() <= 224);
 
 impl Device {
-    /// A device that is not enrolled and begins to enrol at `enroll_at`.
-    pub fn new(id: DeviceId, cohort: CohortId, traits: &Traits, enroll_at: SimTime) -> Self {
-        Self {
-            id,
-            cohort,
-            was_enrolled: false,
-            ended_rules: 0,
-            life: Life::new(),
-            clock: None,
-            agent: Agent::of_device(enroll_at),
-            users: (1..=traits.users).map(Agent::of_user).collect(),
-        }
-    }
-
-    /// A device that is already enrolled, with its users, and has nothing to do.
-    pub fn enrolled(id: DeviceId, cohort: CohortId, traits: &Traits) -> Self {
-        let mut device = Self::new(id, cohort, traits, SimTime::NEVER);
-        device.was_enrolled = true;
-        for agent in device.agents_mut() {
-            agent.enrollment = Enrollment::Enrolled;
-            agent.session = session::Session::Resting;
-        }
-        device
-    }
-
     /// Its cohort.
     pub const fn cohort(&self) -> CohortId {
         self.cohort
@@ -115,13 +101,15 @@ impl Device {
         agents.fold(clock.min(self.life.next()), SimTime::min)
     }
 
-    /// Whether it is in a session: a request is on its way or a command is being executed.
+    /// Whether something is under way that ends by itself: a request, a command or an errand.
     pub fn is_in_session(&self) -> bool {
-        self.agents().any(Agent::is_in_session)
+        self.agents()
+            .any(|agent| agent.is_in_session() || agent.is_away())
     }
 
     /// Takes an input at `now` and appends what it wants to `out`.
     pub fn handle(&mut self, env: &Environment, now: SimTime, input: Input, out: &mut Vec<Output>) {
+        let kept = self.mark();
         match input {
             Input::Tick => self.tick(env, now, out),
             Input::Push(push) => self.receive_push(env, now, &push, out),
@@ -134,10 +122,18 @@ impl Device {
                     agent.receive_reply(around, id, &reply, out);
                 });
             }
+            Input::Obtained(id, obtained) => {
+                self.with(env, now, 0, |agent, around| {
+                    agent.receive_obtained(around, id, obtained, out);
+                });
+            }
             Input::Change(change) => self.change(env, now, change, out),
             Input::Begin => self.begin(env, now, out),
         }
         self.take_news(env, now, out);
+        if self.mark() != kept {
+            out.push(Output::Keep(self.id));
+        }
     }
 
     fn tick(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
@@ -183,10 +179,24 @@ impl Device {
 
     // ---- what it is in -------------------------------------------------------------------
 
-    /// Time zero: rhythms begin, and clocks that are wrong are wrong from here.
+    /// Time zero: rhythms begin.
     fn begin(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
         self.reconsider(env, now, out, |life, of| life.begin(of, now));
+        self.begin_clock(env, now, ClockFrom::TimeZero, out);
+    }
+
+    /// A clock that is wrong `from` here on begins to be.
+    fn begin_clock(
+        &mut self,
+        env: &Environment,
+        now: SimTime,
+        from: ClockFrom,
+        out: &mut Vec<Output>,
+    ) {
         let clock = &self.traits(env).clock;
+        if clock.from != from {
+            return;
+        }
         let begins = u64::from(u32::MAX);
         let mut die = self.draw(env, Purpose::Begins, begins);
         if (clock.offset_us != 0 || clock.drift_ppm != 0.0) && die.chance(clock.share) {
@@ -211,7 +221,16 @@ impl Device {
                 self.each(env, now, |agent, around| agent.end_deferrals(around, out));
             }
             Change::RotateToken => self.rotate_token(env, now, out),
-            Change::Reenroll => self.reenroll(env, now, out),
+            Change::Reenroll => self.reenroll(env, now, Anew::Enrolled, out),
+            Change::EraseAndReenroll => self.reenroll(env, now, Anew::Erased, out),
+            Change::CloneOf(original) => self.reenroll(env, now, Anew::Copied(original), out),
+            Change::RenewIdentity => self.renew_identity(env, now),
+            Change::Wish(wish) => self.with(env, now, 0, |agent, around| {
+                if agent.enrollment == Enrollment::Enrolled {
+                    agent.wish(around, wish);
+                }
+            }),
+            Change::RemoveProfile => self.remove_profile(env, now, out),
         }
     }
 
@@ -323,81 +342,6 @@ impl Device {
             .map_or(0, |clock| clock.ahead_us(env, traits, now))
     }
 
-    // ---- enrolment -----------------------------------------------------------------------
-
-    /// Hears what its agents' conversations mean for the whole device.
-    fn take_news(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
-        match self.agent.news.take() {
-            None => {}
-            Some(News::Enrolled) => {
-                self.was_enrolled = true;
-                self.each_user(env, now, |agent, around| {
-                    agent.wants(around, WakeReason::CheckIn);
-                });
-            }
-            Some(News::GaveUp(reason)) => {
-                out.push(Output::Note(FactKind::EnrollmentFailed {
-                    device: self.id,
-                    reason,
-                }));
-            }
-            Some(News::Unenrolled(why)) => self.unenroll(env, now, why, out),
-        }
-        let told = self
-            .users
-            .iter_mut()
-            .find_map(|user| match user.news.take() {
-                Some(News::Unenrolled(why)) => Some(why),
-                Some(News::Enrolled | News::GaveUp(_)) | None => None,
-            });
-        if let Some(why) = told {
-            self.unenroll(env, now, why, out);
-        }
-    }
-
-    /// The server does not manage it: the profile goes, and with it every token.
-    fn unenroll(&mut self, env: &Environment, now: SimTime, why: String, out: &mut Vec<Output>) {
-        self.each(env, now, |agent, around| {
-            agent.forget(around, out);
-            agent.enrollment = Enrollment::Unmanaged;
-            out.push(Output::Token(agent.channel(around.device), None));
-        });
-        let device = self.id;
-        out.push(Output::Note(FactKind::Unenrolled { device, why }));
-    }
-
-    /// Enrols again, as after the profile was removed: new tokens, nothing kept.
-    fn reenroll(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
-        self.each(env, now, |agent, around| {
-            agent.forget(around, out);
-            agent.enrollment = if agent.user == 0 {
-                Enrollment::New
-            } else {
-                Enrollment::Authenticated
-            };
-            agent.token_epoch += 1;
-            let channel = agent.channel(around.device);
-            out.push(Output::Token(channel, Some(agent.token_epoch)));
-        });
-        self.with(env, now, 0, |agent, around| {
-            agent.wants(around, WakeReason::CheckIn);
-        });
-    }
-
-    /// Tokens change; each agent says so as soon as it can.
-    fn rotate_token(&mut self, env: &Environment, now: SimTime, out: &mut Vec<Output>) {
-        self.each(env, now, |agent, around| {
-            if agent.enrollment != Enrollment::Enrolled {
-                return;
-            }
-            agent.token_epoch += 1;
-            agent.owes_token = true;
-            let channel = agent.channel(around.device);
-            out.push(Output::Token(channel, Some(agent.token_epoch)));
-            agent.wants(around, WakeReason::CheckIn);
-        });
-    }
-
     // ---- small things --------------------------------------------------------------------
 
     fn traits<'e>(&self, env: &'e Environment) -> &'e Traits {
@@ -430,6 +374,7 @@ impl Device {
             life: &self.life,
             ended_rules: self.ended_rules,
             was_enrolled: self.was_enrolled,
+            acquired: self.acquired.as_deref(),
             now,
         };
         (around, &mut self.agent, &mut self.users)

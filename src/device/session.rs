@@ -5,19 +5,17 @@
 //! again first thing in the next session.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::agent::{Agent, Around, Enrollment, News};
 use super::clock;
 use super::commands::{Asked, Work, understand};
-use super::contract::{Answer, Output, Reply, Request};
-use super::rhythm::SHORTEST_STRETCH;
-use super::timers::Timer;
+use super::contract::{Output, Reply, Request, Wish};
+use super::failure::describe;
 use super::trip;
-use crate::fact::{FactKind, Got, ResultStatus, Said, WakeReason};
+use crate::fact::{FactKind, Got, Obtaining, ResultStatus, Said, WakeReason};
 use crate::ids::{CommandUuid, RequestId};
+use crate::protocol::checkin::Enrollee;
 use crate::protocol::status_report;
-use crate::seed::Purpose;
 use crate::time::SimTime;
 
 /// Where an agent is between two sessions or within one.
@@ -38,6 +36,8 @@ pub(super) enum Session {
     Executing(Box<Work>),
     /// A request failed; the next attempt is at its timer.
     BackingOff,
+    /// Waits for an identity.
+    Obtaining,
 }
 
 /// What the request on its way asks. What a result says is in [`Unsent`].
@@ -47,6 +47,9 @@ pub(super) enum Asking {
     TokenUpdate,
     Idle,
     Result,
+    CheckOut,
+    UserAuthenticate,
+    Wish(Wish),
 }
 
 /// A result no 2xx has confirmed yet.
@@ -78,7 +81,10 @@ impl Agent {
         let why = match self.session {
             Session::Waking(why) => why,
             Session::BackingOff => WakeReason::Retry,
-            Session::Resting | Session::Waiting { .. } | Session::Executing(_) => return,
+            Session::Resting
+            | Session::Waiting { .. }
+            | Session::Executing(_)
+            | Session::Obtaining => return,
         };
         let is_enrolling = matches!(self.enrollment, Enrollment::New | Enrollment::Authenticated);
         let gives_up = is_enrolling && !around.was_enrolled && self.failures > 0;
@@ -90,12 +96,31 @@ impl Agent {
             self.put_off(around);
             return;
         }
+        let renews_later = self.serves_before_it_renews(why);
+        if let (Some(needed), false) = (self.needs, renews_later) {
+            if self.enrollment == Enrollment::Enrolled && !is_about_itself(why) {
+                self.owes = Some(why);
+            }
+            return self.set_out(around, needed, out);
+        }
+        if self.enrollment == Enrollment::New && self.waits_for_an_errand() {
+            // Its identity would change in mid-enrolment; it goes on when the errand has ended.
+            self.session = Session::Resting;
+            return;
+        }
+        let unsaid = self.unsent().is_some() && self.ends_on_not_now();
         self.owes = match (self.owes, why) {
             // A NotNow that is over before it is delivered is followed by another look.
-            (Some(WakeReason::NotNowOver), _) if self.unsent().is_some() => self.owes,
+            (Some(WakeReason::NotNowOver), _) | (_, WakeReason::NotNowOver) if unsaid => {
+                Some(WakeReason::NotNowOver)
+            }
+            _ if renews_later => Some(WakeReason::CheckIn),
+            // What came in while it renews is looked at afterwards.
+            (owes, why) if self.is_renewing() && is_about_itself(why) => owes,
+            (_, why) if self.is_renewing() => Some(why),
             // TokenUpdate fills this session: what it wakes for is left for the next.
-            (owes, WakeReason::Retry) if self.tells_of_its_token() => owes,
-            (_, why) if self.tells_of_its_token() && why != WakeReason::CheckIn => Some(why),
+            (owes, WakeReason::Retry | WakeReason::CheckIn) if self.checks_in_first() => owes,
+            (_, why) if self.checks_in_first() => Some(why),
             _ => None,
         };
         self.sessions += 1;
@@ -105,11 +130,16 @@ impl Agent {
             why,
         }));
         let asking = match self.enrollment {
+            Enrollment::New if self.user > 0 => Asking::UserAuthenticate,
             Enrollment::New => Asking::Authenticate,
+            Enrollment::Leaving => Asking::CheckOut,
             Enrollment::Authenticated => Asking::TokenUpdate,
             Enrollment::Enrolled if self.tells_of_its_token() => Asking::TokenUpdate,
             Enrollment::Enrolled if self.unsent().is_some() => Asking::Result,
-            Enrollment::Enrolled => Asking::Idle,
+            Enrollment::Enrolled => match self.wishes.ahead() {
+                Some(wish) => Asking::Wish(wish),
+                None => Asking::Idle,
+            },
             Enrollment::UntilLogin | Enrollment::Unmanaged => {
                 self.session = Session::Resting;
                 return;
@@ -118,17 +148,34 @@ impl Agent {
         self.ask(around, asking, out);
     }
 
+    /// Whether it looks for commands first: a renewal that fails again and again keeps none waiting.
+    fn serves_before_it_renews(&self, why: WakeReason) -> bool {
+        self.needs == Some(Obtaining::Renew)
+            && self.enrollment == Enrollment::Enrolled
+            && matches!(why, WakeReason::Push | WakeReason::NotNowOver)
+    }
+
+    /// Whether a check-in message fills its next session.
+    pub(super) fn checks_in_first(&self) -> bool {
+        let wishes = self.enrollment == Enrollment::Enrolled
+            && self.unsent().is_none()
+            && self.wishes.ahead().is_some();
+        self.tells_of_its_token() || wishes
+    }
+
     fn tells_of_its_token(&self) -> bool {
         self.enrollment == Enrollment::Enrolled && self.owes_token
     }
 
-    fn ask(&mut self, around: &Around<'_>, asking: Asking, out: &mut Vec<Output>) {
-        let id = self.next_request;
-        self.next_request = RequestId(id.0.wrapping_add(1));
+    pub(super) fn ask(&mut self, around: &Around<'_>, asking: Asking, out: &mut Vec<Output>) {
+        let id = self.take_number();
         let mut drops = false;
         let (said, body) = match asking {
             Asking::Authenticate => (Said::Authenticate, self.authenticate(around)),
             Asking::TokenUpdate => (Said::TokenUpdate, self.token_update(around)),
+            Asking::CheckOut => (Said::CheckOut, self.check_out(around)),
+            Asking::UserAuthenticate => (Said::UserAuthenticate, self.user_authenticate(around)),
+            Asking::Wish(wish) => (Self::wish_said(wish), self.wish_body(around, wish)),
             Asking::Idle => {
                 self.last_was_not_now = false;
                 (Said::Idle, self.idle(around))
@@ -168,11 +215,16 @@ impl Agent {
         }));
     }
 
+    pub(super) fn take_number(&mut self) -> RequestId {
+        let id = self.next_request;
+        self.next_request = RequestId(id.0.wrapping_add(1));
+        id
+    }
+
     fn idle(&self, around: &Around<'_>) -> Arc<[u8]> {
-        let udid = around.env.crowd.udid(around.device);
-        match self.identity(around) {
-            None => status_report::idle(&udid).into(),
-            Some(user) => status_report::idle_of_user(&udid, &user).into(),
+        match (around.enrollee(), self.identity(around)) {
+            (Enrollee::Udid(udid), None) => status_report::idle(&udid).into(),
+            (enrollee, user) => status_report::idle_of(enrollee, user).into(),
         }
     }
 
@@ -192,7 +244,14 @@ impl Agent {
         if request != id {
             return;
         }
-        let (got, asked) = understand(reply);
+        let (got, asked) = match asking {
+            Asking::Authenticate | Asking::TokenUpdate | Asking::Idle | Asking::Result => {
+                understand(reply)
+            }
+            Asking::CheckOut | Asking::UserAuthenticate | Asking::Wish(_) => {
+                (self.content(asking, reply), Asked::Nothing)
+            }
+        };
         let said = self.said(asking);
         let channel = self.channel(around.device);
         let delivered = got.is_delivered();
@@ -214,11 +273,17 @@ impl Agent {
             stamps,
             got,
         }));
+        if asking == Asking::CheckOut {
+            // Once, best effort, never again (Apple's schema).
+            self.enrollment = Enrollment::Unmanaged;
+            return self.end_session(around, out);
+        }
         if let Some(reason) = reason {
             return self.request_failed(around, asking, reply, reason, out);
         }
         // An answer that cannot be read does not end a row of failures: the waits keep growing.
-        if !matches!(asked, Asked::Riddle) {
+        // Nor does one to a user, before the response is taken.
+        if !matches!(asked, Asked::Riddle) && asking != Asking::UserAuthenticate {
             self.failures = 0;
         }
         match asking {
@@ -228,9 +293,15 @@ impl Agent {
             }
             Asking::TokenUpdate => {
                 self.token_updated(around, out);
-                self.end_session(around, out);
+                match self.wishes.ahead() {
+                    Some(wish) => self.ask(around, Asking::Wish(wish), out),
+                    None => self.end_session(around, out),
+                }
             }
             Asking::Idle => self.go_on(around, asked, out),
+            Asking::CheckOut => self.end_session(around, out),
+            Asking::UserAuthenticate => self.user_authenticated(around, reply, out),
+            Asking::Wish(wish) => self.wish_granted(around, wish, out),
             Asking::Result => {
                 self.result_delivered();
                 if self.unsent().is_some() {
@@ -247,23 +318,36 @@ impl Agent {
         self.owes_token = false;
         if self.enrollment == Enrollment::Enrolled {
             if self.unsent().is_some() {
-                self.owes = Some(WakeReason::Retry);
+                self.owe(WakeReason::Retry);
             }
             return;
         }
+        let renewed = self.is_renewing();
         self.enrollment = Enrollment::Enrolled;
+        if renewed {
+            if self.unsent().is_some() {
+                self.owe(WakeReason::Retry);
+            }
+            self.news = Some(News::Renewed);
+            self.escrow(around);
+            return;
+        }
         let since = self.rare().enrolling_since.take().unwrap_or(around.now);
         if self.user == 0 && !around.was_enrolled {
             let device = around.device;
             out.push(Output::Note(FactKind::Enrolled { device, since }));
         }
         self.news = Some(News::Enrolled);
+        self.escrow(around);
     }
 
     fn said(&self, asking: Asking) -> Said {
         match asking {
             Asking::Authenticate => Said::Authenticate,
             Asking::TokenUpdate => Said::TokenUpdate,
+            Asking::CheckOut => Said::CheckOut,
+            Asking::UserAuthenticate => Said::UserAuthenticate,
+            Asking::Wish(wish) => Self::wish_said(wish),
             Asking::Idle => Said::Idle,
             Asking::Result => self.unsent().map_or(Said::Idle, |unsent| Said::Result {
                 uuid: unsent.uuid.clone(),
@@ -289,7 +373,11 @@ impl Agent {
     /// A request was delivered, and its answer asks for something.
     fn go_on(&mut self, around: &Around<'_>, asked: Asked, out: &mut Vec<Output>) {
         match asked {
-            Asked::Nothing => self.end_session(around, out),
+            // A wish that came to nothing before waits until no command is left.
+            Asked::Nothing => match self.wishes.behind() {
+                Some(wish) => self.ask(around, Asking::Wish(wish), out),
+                None => self.end_session(around, out),
+            },
             Asked::Work(work) if work.command.defect().is_some() => {
                 self.reply(around, work.uuid, ResultStatus::CommandFormatError, out);
             }
@@ -301,11 +389,16 @@ impl Agent {
 
     pub(super) fn end_session(&mut self, around: &Around<'_>, out: &mut Vec<Output>) {
         self.close(around, out);
+        self.rest(around);
+    }
+
+    /// Has nothing under way, and plans the session it still owes.
+    pub(super) fn rest(&mut self, around: &Around<'_>) {
         self.session = Session::Resting;
         self.tidy_rare();
         let owes = match self.owes.take() {
             // The reason for a refusal ended in mid-session, and another status followed.
-            Some(WakeReason::NotNowOver) if !self.last_was_not_now => None,
+            Some(WakeReason::NotNowOver) if !self.ends_on_not_now() => None,
             owes => owes,
         };
         match owes {
@@ -321,85 +414,6 @@ impl Agent {
         out.push(Output::Note(FactKind::SessionEnded { channel }));
     }
 
-    fn request_failed(
-        &mut self,
-        around: &Around<'_>,
-        asking: Asking,
-        reply: &Reply,
-        reason: String,
-        out: &mut Vec<Output>,
-    ) {
-        let is_enrolled = self.enrollment == Enrollment::Enrolled;
-        match reply.answer.as_ref().ok().map(verdict_of) {
-            Some(Verdict::Unmanaged) if is_enrolled || around.was_enrolled => {
-                self.close(around, out);
-                self.session = Session::Resting;
-                self.news = Some(News::Unenrolled(reason));
-                return;
-            }
-            Some(Verdict::Unmanaged) => {
-                self.close(around, out);
-                self.give_up_enrolling(reason);
-                return;
-            }
-            // That user is not managed until the next login (archived MDM Protocol Reference).
-            Some(Verdict::Gone) if self.user > 0 && asking == Asking::TokenUpdate => {
-                self.close(around, out);
-                self.session = Session::Resting;
-                self.enrollment = Enrollment::UntilLogin;
-                self.owes = None;
-                return;
-            }
-            Some(Verdict::Gone | Verdict::Retry) | None => {}
-        }
-        let gives_up = !is_enrolled && !around.was_enrolled && self.user == 0;
-        if gives_up && around.now >= around.env.enroll_until {
-            self.close(around, out);
-            self.give_up_enrolling(reason);
-            return;
-        }
-        if asking == Asking::Idle {
-            self.owes.get_or_insert(WakeReason::Retry);
-        }
-        self.back_off(around, out);
-    }
-
-    fn give_up_enrolling(&mut self, reason: String) {
-        self.enrollment = Enrollment::Unmanaged;
-        self.session = Session::Resting;
-        self.rare = None;
-        self.news = Some(News::GaveUp(reason));
-    }
-
-    /// Closes the connection and plans the next attempt: full jitter under a growing ceiling.
-    fn back_off(&mut self, around: &Around<'_>, out: &mut Vec<Output>) {
-        let shape = &around.traits.back_off;
-        let doubled = shape.initial.saturating_mul(1 << self.failures.min(20));
-        let ceiling = doubled.min(shape.max);
-        let sessions = u64::from(self.sessions);
-        let mut draw = around.draw(self.user, Purpose::BackOff, sessions, self.failures);
-        let span = around.env.scaled(ceiling.mul_f64(draw.unit()));
-        self.failures = self.failures.saturating_add(1);
-        self.retry_after(around, span, out);
-    }
-
-    /// Closes the connection; the next attempt is `span` from now.
-    pub(super) fn retry_after(
-        &mut self,
-        around: &Around<'_>,
-        span: Duration,
-        out: &mut Vec<Output>,
-    ) {
-        self.close(around, out);
-        self.session = Session::BackingOff;
-        let mut next = around.now + span.max(SHORTEST_STRETCH);
-        if self.enrollment != Enrollment::Enrolled && !around.was_enrolled {
-            // The last attempt is at the deadline: nobody waits for a device after it.
-            next = next.min(around.env.enroll_until);
-        }
-        self.timers.set(Timer::Connect, next);
-    }
-
     pub(super) fn send_unsent(&mut self, around: &Around<'_>, out: &mut Vec<Output>) {
         if !self.may_connect(around) {
             self.close(around, out);
@@ -412,6 +426,10 @@ impl Agent {
     /// Rests until it may connect, and has not forgotten that a NotNow is over.
     fn put_off(&mut self, around: &Around<'_>) {
         self.session = Session::Resting;
+        if self.enrollment == Enrollment::Leaving {
+            self.enrollment = Enrollment::Unmanaged;
+            return;
+        }
         if self.owes == Some(WakeReason::NotNowOver) {
             return;
         }
@@ -440,39 +458,15 @@ impl Agent {
     }
 }
 
-/// What an answer that is no 2xx means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// The server does not manage this device: 401, or 403 with Apple's code for it.
-    Unmanaged,
-    /// 410.
-    Gone,
-    /// Try again.
-    Retry,
-}
-
-/// How a device takes a status (Apple, "Managing connections" and the `errors` schema).
-fn verdict_of(answer: &Answer) -> Verdict {
-    const UNRECOGNIZED: &[u8] = b"com.apple.unrecognized.device";
-    let names_it = || {
-        answer
-            .body
-            .windows(UNRECOGNIZED.len())
-            .any(|window| window == UNRECOGNIZED)
-    };
-    match answer.status {
-        401 => Verdict::Unmanaged,
-        403 if names_it() => Verdict::Unmanaged,
-        410 => Verdict::Gone,
-        _ => Verdict::Retry,
-    }
-}
-
-/// Why a request failed, as a lower-case fragment.
-fn describe(got: &Got) -> String {
-    match got {
-        Got::Status(status) => format!("the target answered {status}"),
-        Got::Lost(broken) => broken.to_string(),
-        Got::Empty | Got::Command { .. } | Got::Unreadable { .. } => String::new(),
+/// Whether a device connects for its own sake, rather than to look for commands.
+const fn is_about_itself(why: WakeReason) -> bool {
+    match why {
+        WakeReason::Enroll | WakeReason::Retry | WakeReason::CheckIn => true,
+        WakeReason::Push
+        | WakeReason::NotNowOver
+        | WakeReason::NetworkReturn
+        | WakeReason::Boot
+        | WakeReason::Unlock
+        | WakeReason::AgentReturn => false,
     }
 }

@@ -27,6 +27,8 @@ pub struct Traits {
     pub passcode: bool,
     /// How many users have a channel of their own: of a Mac, or of a Shared iPad.
     pub users: u8,
+    /// Whether a Mac's users are network users, who prove who they are by UserAuthenticate.
+    pub network_users: bool,
     /// From the gateway's acceptance until the device has the push, while it is reachable. Not
     /// scaled.
     pub push_latency: Dist,
@@ -50,6 +52,8 @@ pub struct Traits {
     pub offline_before_first_unlock: bool,
     /// How long a restart takes. Scaled.
     pub boot: Dist,
+    /// What it does when a server wants a newer system before it enrols.
+    pub update: Update,
     /// When it polls by itself, beside NotNow.
     pub poll_on: PollOn,
     /// Its way to the push service.
@@ -91,6 +95,7 @@ impl Traits {
             supervised: true,
             passcode: false,
             users: 0,
+            network_users: false,
             push_latency: Dist::ZERO,
             stored_push_delay: Dist::ZERO,
             wake_delay: Dist::ZERO,
@@ -104,6 +109,11 @@ impl Traits {
             woken_by_push: None,
             offline_before_first_unlock: false,
             boot: Dist::ZERO,
+            update: Update {
+                takes: Dist::ZERO,
+                latest: "26.1".to_owned(),
+                builds: BTreeMap::new(),
+            },
             poll_on: PollOn {
                 boot: false,
                 unlock: false,
@@ -122,6 +132,7 @@ impl Traits {
             },
             clock: ClockTraits {
                 share: 0.0,
+                from: ClockFrom::TimeZero,
                 offset_us: 0,
                 drift_ppm: 0.0,
                 resync: None,
@@ -137,6 +148,15 @@ impl Traits {
                 max: Duration::from_secs(60),
             },
         }
+    }
+
+    /// `BuildVersion` of a device that runs this version; `None` for one that it was updated to and
+    /// whose build is not known.
+    pub fn build_of(&self, os_version: &str) -> Option<&str> {
+        if os_version == self.os_version {
+            return Some(&self.build);
+        }
+        self.update.builds.get(os_version).map(String::as_str)
     }
 }
 
@@ -229,6 +249,17 @@ pub struct Begins {
     pub share: f64,
 }
 
+/// How a device updates its system.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// How long it is off for it. Scaled.
+    pub takes: Dist,
+    /// `OSVersion` afterwards, when the server names none.
+    pub latest: String,
+    /// `BuildVersion` by `OSVersion`, as far as they are known.
+    pub builds: BTreeMap<String, String>,
+}
+
 /// When a device polls by itself (design section 5, `poll-on`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PollOn {
@@ -284,8 +315,10 @@ impl Link {
 /// What a device believes the time is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClockTraits {
-    /// The share of devices whose clock is wrong from time zero, 0 to 1.
+    /// The share of devices whose clock is wrong, 0 to 1.
     pub share: f64,
+    /// Since when it is wrong.
+    pub from: ClockFrom,
     /// How far ahead it is, in microseconds of scenario time; negative when it is behind.
     pub offset_us: i64,
     /// How fast it runs away, in millionths of scenario time.
@@ -297,6 +330,21 @@ pub struct ClockTraits {
     /// How wrong it may be before the device refuses TLS whatever the certificates say; `None` for
     /// no such limit (docs/scenarios.md, "Clocks").
     pub tls_tolerance: Option<Duration>,
+}
+
+/// Since when a clock is wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClockFrom {
+    /// It is right while the device enrols, and wrong from time zero.
+    #[default]
+    TimeZero,
+    /// From the beginning of the run.
+    Enrollment,
+}
+
+impl ClockFrom {
+    /// As a scenario says it.
+    pub const NAMES: [&str; 2] = ["time-zero", "enrollment"];
 }
 
 impl ClockTraits {

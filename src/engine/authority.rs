@@ -1,16 +1,26 @@
 //! A certificate authority: made here or given, it signs device, server and push certificates.
 
+mod agent;
+
 use std::fmt;
 use std::time::Duration;
 
-use der::{Decode as _, Encode as _};
+use der::asn1::{ObjectIdentifier, OctetStringRef};
+use der::{Decode as _, Encode as _, Reader as _, SliceReader};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SerialNumber, date_time_ymd,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, RsaKeySize, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer};
+use x509_cert::spki::AlgorithmIdentifierRef;
 
+use super::pki::draft::{
+    ALTERNATIVE_NAME, Draft, KEY_USAGE, client_authentication, key_names, key_usage, new_serial,
+};
+use super::pki::draft::{ENCIPHER, SIGN};
+use super::pki::keys::{DeviceKey, KeyKind};
+use super::pki::request::Request;
 use crate::time::WallTime;
 
 /// Names an APNs gateway must answer to: Apple's, NanoMDM's alias, and this machine.
@@ -39,6 +49,8 @@ const BACK_DATED: Duration = Duration::from_secs(3600);
 const SERVER_BACK_DATED: Duration = DAY;
 /// The subject attribute UID (RFC 4519), which carries the topic of a push certificate.
 const UID: &str = "0.9.2342.19200300.100.1.1";
+/// The algorithm rsaEncryption (RFC 8017).
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// What is wrong with an authority.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +94,18 @@ impl From<rcgen::Error> for AuthorityError {
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
+    key: DeviceKey,
+}
+
+/// The times of a certificate that somebody asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Term {
+    /// When it is issued.
+    pub now: WallTime,
+    /// How long before that it begins to be valid.
+    pub back_date: Duration,
+    /// How long after it stops to be.
+    pub life: Duration,
 }
 
 impl fmt::Debug for Authority {
@@ -125,20 +149,58 @@ impl Credential {
             .collect()
     }
 
-    /// The key as PEM: PKCS#8 for those made here.
+    /// The key as PEM, in the form it is in.
     pub fn key_pem(&self) -> String {
-        pem("PRIVATE KEY", self.key.secret_der())
+        let label = match &self.key {
+            PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+            PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+            // The library may know further forms one day; those have this label.
+            PrivateKeyDer::Pkcs8(_) | _ => "PRIVATE KEY",
+        };
+        pem(label, self.key.secret_der())
+    }
+
+    /// The same with its key in the older form PKCS#1, which some servers insist on; `None` when
+    /// it is no RSA key.
+    pub fn with_pkcs1(&self) -> Option<Self> {
+        let key = match &self.key {
+            PrivateKeyDer::Pkcs1(key) => key.clone_key(),
+            PrivateKeyDer::Pkcs8(key) => pkcs1_of(key.secret_pkcs8_der())?,
+            PrivateKeyDer::Sec1(_) | _ => return None,
+        };
+        Some(Self {
+            chain: self.chain.clone(),
+            key: key.into(),
+        })
     }
 }
 
 impl Authority {
     /// A new self-signed authority called `name`, valid for ten years, with its key as PEM.
     pub fn create(name: &str, now: WallTime) -> Result<(Self, String), AuthorityError> {
-        let key = KeyPair::generate()?;
+        Self::create_of(KeyKind::P256, name, now)
+    }
+
+    /// The same with a key of another kind: devices that ask by SCEP need one of RSA, because they
+    /// encrypt what they ask for.
+    pub fn create_of(
+        kind: KeyKind,
+        name: &str,
+        now: WallTime,
+    ) -> Result<(Self, String), AuthorityError> {
+        let own =
+            DeviceKey::generate(kind).map_err(|error| AuthorityError::Issue(error.to_string()))?;
+        let key = KeyPair::try_from(&PrivatePkcs8KeyDer::from(own.pkcs8()))?;
         let mut params = blank(now, AUTHORITY_LIFE);
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        if kind.rsa_bits().is_some() {
+            params.key_usages.extend([
+                KeyUsagePurpose::DigitalSignature,
+                KeyUsagePurpose::KeyEncipherment,
+            ]);
+        }
         let certificate = params.self_signed(&key)?.der().clone();
         let key_pem = key.serialize_pem();
         let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
@@ -146,6 +208,7 @@ impl Authority {
             Self {
                 issuer,
                 certificate,
+                key: own,
             },
             key_pem,
         ))
@@ -177,10 +240,13 @@ impl Authority {
                 until: validity.until.rfc3339(),
             });
         }
+        let own = DeviceKey::from_pkcs8(key.serialized_der())
+            .map_err(|error| AuthorityError::Key(error.to_string()))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
         Ok(Self {
             issuer,
             certificate,
+            key: own,
         })
     }
 
@@ -218,15 +284,19 @@ impl Authority {
         topic: &str,
         now: WallTime,
     ) -> Result<Credential, AuthorityError> {
-        let uuid = topic.strip_prefix(TOPIC_PREFIX).unwrap_or(topic);
-        let mut params = blank(now, PUSH_LIFE);
-        let uid = DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]);
-        params.distinguished_name.push(uid, topic);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, format!("APSP:{uuid}"));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.issue(params)
+        self.issue(push_params(topic, now))
+    }
+
+    /// The same with an RSA key of 2048 bits in PKCS#1, as Apple's are, for servers that read no
+    /// other.
+    pub fn rsa_push_certificate(
+        &self,
+        topic: &str,
+        now: WallTime,
+    ) -> Result<Credential, AuthorityError> {
+        let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+        let push = self.sign(push_params(topic, now), &key)?;
+        Ok(push.with_pkcs1().expect("an RSA key made here is PKCS#8"))
     }
 
     /// A new identity for the device `udid`: a TLS client certificate that lives 90 days.
@@ -241,14 +311,92 @@ impl Authority {
         self.issue(params)
     }
 
+    /// The authority's own key: it signs answers and opens what is encrypted to the authority.
+    pub(super) const fn key(&self) -> &DeviceKey {
+        &self.key
+    }
+
+    /// What the authority's certificate calls its key: those that it issues have to call it the same.
+    pub(super) fn key_identifier(&self) -> Option<Vec<u8>> {
+        let certificate = x509_cert::Certificate::from_der(&self.certificate).ok()?;
+        let certificate = certificate.tbs_certificate();
+        let found = certificate.get_extension::<x509_cert::ext::pkix::SubjectKeyIdentifier>();
+        Some(found.ok()??.1.0.as_bytes().to_vec())
+    }
+
+    /// The authority's name, as DER.
+    pub(super) fn subject(&self) -> Result<Vec<u8>, AuthorityError> {
+        let unread = |error: der::Error| AuthorityError::Certificate(error.to_string());
+        let certificate = x509_cert::Certificate::from_der(&self.certificate).map_err(unread)?;
+        let subject = certificate.tbs_certificate().subject().to_der();
+        subject.map_err(unread)
+    }
+
+    /// The certificate that `request` asks for, as DER: its subject, its alternative names and key
+    /// usages, and that it is for TLS clients. Whether the asker may have it is for the caller to know.
+    pub fn issue_csr(&self, request: &Request, term: Term) -> Result<Vec<u8>, AuthorityError> {
+        let usage = request.extension(KEY_USAGE);
+        let mut extensions = vec![
+            usage.map_or_else(|| key_usage(SIGN | ENCIPHER), <[u8]>::to_vec),
+            client_authentication(),
+        ];
+        extensions.extend(request.extension(ALTERNATIVE_NAME).map(<[u8]>::to_vec));
+        extensions.extend(key_names(
+            &request.public_key,
+            self.key_identifier().as_deref(),
+        ));
+        let issuer = self.subject()?;
+        let draft = Draft {
+            serial: &new_serial(),
+            issuer: &issuer,
+            subject: &request.subject,
+            from: term.now.before(term.back_date),
+            until: term.now.after(term.life),
+            public_key: &request.public_key,
+            extensions: &extensions,
+        };
+        let issued = draft.sign(&self.key);
+        issued.map_err(|error| AuthorityError::Issue(error.to_string()))
+    }
+
     fn issue(&self, params: CertificateParams) -> Result<Credential, AuthorityError> {
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        self.sign(params, &KeyPair::generate()?)
+    }
+
+    fn sign(&self, params: CertificateParams, key: &KeyPair) -> Result<Credential, AuthorityError> {
+        let certificate = params.signed_by(key, &self.issuer)?;
         Ok(Credential {
             chain: vec![certificate.der().clone()],
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
         })
     }
+}
+
+/// A push certificate for `topic`, shaped as Apple's: the topic is the subject's UID.
+fn push_params(topic: &str, now: WallTime) -> CertificateParams {
+    let uuid = topic.strip_prefix(TOPIC_PREFIX).unwrap_or(topic);
+    let mut params = blank(now, PUSH_LIFE);
+    let uid = DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]);
+    params.distinguished_name.push(uid, topic);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("APSP:{uuid}"));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}
+
+/// The RSA key inside a PKCS#8 one (RFC 5208): a version, an algorithm, and an octet string with
+/// PKCS#1 in it.
+fn pkcs1_of(pkcs8: &[u8]) -> Option<PrivatePkcs1KeyDer<'static>> {
+    let inner = SliceReader::new(pkcs8).ok()?.sequence(|pkcs8| {
+        let _version = u8::decode(pkcs8)?;
+        let algorithm = AlgorithmIdentifierRef::decode(pkcs8)?;
+        let key = <&OctetStringRef>::decode(pkcs8)?;
+        // Attributes and the public key may follow.
+        pkcs8.read_slice(pkcs8.remaining_len())?;
+        Ok::<_, der::Error>((algorithm.oid == RSA).then(|| key.as_bytes().to_vec()))
+    });
+    inner.ok()?.map(PrivatePkcs1KeyDer::from)
 }
 
 /// What every topic of an MDM push certificate made here begins with.
@@ -278,7 +426,7 @@ impl Validity {
         Some(Self::of(certificate.tbs_certificate().validity()))
     }
 
-    pub(super) fn of(validity: &x509_cert::time::Validity) -> Self {
+    pub(in crate::engine) fn of(validity: &x509_cert::time::Validity) -> Self {
         let wall = |time: x509_cert::time::Time| {
             let micros = time.to_unix_duration().as_micros();
             WallTime::from_unix_micros(i64::try_from(micros).unwrap_or(i64::MAX))
@@ -326,7 +474,7 @@ fn blank(now: WallTime, life: Duration) -> CertificateParams {
 }
 
 /// `der` in PEM armour.
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let mut armoured = format!("-----BEGIN {label}-----\n");
@@ -339,69 +487,5 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: WallTime = WallTime::from_unix_micros(1_790_000_000_000_000);
-
-    #[test]
-    fn a_push_certificate_names_its_topic() {
-        let (authority, _) = Authority::create("test", NOW).unwrap();
-        let topic = "com.apple.mgmt.External.5d0ac163-7b1d-4b9e-a1c0-1f0a3a1d3a4e";
-        let push = authority.push_certificate(topic, NOW).unwrap();
-        assert_eq!(topic_of(&push.chain[0]).as_deref(), Some(topic));
-        assert_eq!(topic_of(authority.certificate()), None);
-        let validity = Validity::of_certificate(&push.chain[0]).unwrap();
-        assert!(validity.contains(NOW));
-        assert_eq!(validity.from.unix_seconds(), NOW.unix_seconds() - 3600);
-    }
-
-    #[test]
-    fn the_gateways_certificate_answers_to_every_name_a_server_may_use() {
-        use rustls::pki_types::ServerName;
-        let (authority, _) = Authority::create("test", NOW).unwrap();
-        let leaf = authority.server_certificate(&GATEWAY_NAMES, NOW).unwrap();
-        let leaf = rustls::server::ParsedCertificate::try_from(&leaf.chain[0]).unwrap();
-        let answers = |name: &str| {
-            let name = ServerName::try_from(name.to_owned()).unwrap();
-            rustls::client::verify_server_name(&leaf, &name).is_ok()
-        };
-        for name in [
-            "api.push.apple.com",
-            "api.sandbox.push.apple.com",
-            "api.development.push.apple.com",
-            "localhost",
-            "127.0.0.1",
-            "::1",
-        ] {
-            assert!(answers(name), "{name}");
-        }
-        assert!(!answers("mdm.example.com") && !answers("127.0.0.2"));
-    }
-
-    #[test]
-    fn an_authority_is_read_back_from_its_pem() {
-        let (made, key) = Authority::create("test", NOW).unwrap();
-        let read = Authority::load(&made.certificate_pem(), &key, NOW).unwrap();
-        assert_eq!(read.certificate(), made.certificate());
-    }
-
-    #[test]
-    fn an_authority_that_cannot_sign_is_refused() {
-        let (one, key) = Authority::create("one", NOW).unwrap();
-        let (_, other_key) = Authority::create("two", NOW).unwrap();
-        let load = |certificate: &str, key: &str, now| {
-            Authority::load(certificate, key, now)
-                .unwrap_err()
-                .to_string()
-        };
-        assert!(load(&one.certificate_pem(), &other_key, NOW).contains("does not belong"));
-        assert!(load("garbage", &key, NOW).contains("no certificate"));
-        assert!(load(&one.certificate_pem(), "garbage", NOW).contains("no usable private key"));
-        let leaf = one.server_certificate(&LOCAL_NAMES, NOW).unwrap();
-        let refused = load(&leaf.certificates_pem(), &leaf.key_pem(), NOW);
-        assert!(refused.contains("not an authority"), "{refused}");
-        let later = WallTime::from_unix_micros(NOW.unix_micros() * 2);
-        assert!(load(&one.certificate_pem(), &key, later).contains("not valid at"));
-    }
-}
+#[path = "authority_tests.rs"]
+mod tests;

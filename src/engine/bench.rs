@@ -13,9 +13,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::bundle::Bundle;
 use super::clock::Clock;
 use super::endpoint::Endpoint;
+use super::enroll::Outfit;
 use super::front::{Front, FrontPlan, Listeners};
 use super::gateway::Settings;
-use super::health::Gauge;
+use super::health::{Connections, Gauge};
 use super::identity::{ClientTls, Identities, roots_of_pem};
 use super::operator::Halt;
 use super::ports::Ports;
@@ -29,6 +30,7 @@ use super::wire::{Proof, Wire};
 use super::worker::{MAILBOX, Worker, WorkerPlan};
 use crate::apns::admission::{Admission, Storage};
 use crate::device::environment::Environment;
+use crate::device::keepsake::Start;
 use crate::fact::{FactKind, ServerPush};
 use crate::ids::{CohortId, OrderIndex};
 use crate::record::Ledger;
@@ -106,7 +108,8 @@ impl Rig {
             devices: (0..count)
                 .map(|device| {
                     let after = Duration::from_micros(u64::from(device) * 100);
-                    (CohortId(0), start + after)
+                    let (at, has_identity) = (start + after, false);
+                    (CohortId(0), Start::Enrolls { at, has_identity })
                 })
                 .collect(),
             timeline: Vec::new(),
@@ -121,7 +124,11 @@ impl Rig {
             handshakes: HANDSHAKES,
             enrolling: Arc::new(Semaphore::new(HANDSHAKES)),
             open_sockets: Gauge::default(),
+            connections: Connections::default(),
+            resume: false,
             tokens: to_gateway,
+            keeper: None,
+            outfit: Outfit::issuing(&plan.env.crowd, PublicTargets::Refused),
         };
         let worker = Worker::start(worker, 0, to_recorder.clone())?;
         let scribe = Scribe::new(clock, 1, to_recorder.clone());

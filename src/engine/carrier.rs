@@ -14,13 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::clock::Clock;
 use super::connection::{Connection, Connector};
 use super::endpoint::Endpoint;
-use super::health::{Counted, Gauge};
-use super::http1::{Received, Times};
+use super::health::{Connections, Counted, Gauge};
+use super::http1::{Headers, Heard, Received, Times};
 use super::identity::{ClientTls, Identities};
 use super::redirect::{self, HOPS_MAX, PublicTargets, RedirectError};
+use super::tickets::Tickets;
 use super::wire::Wire;
 use crate::device::contract::{Answer, Fate, Request};
-use crate::fact::{Broken, Stamps};
+use crate::fact::{Broken, Said, Stamps};
 use crate::time::SimTime;
 
 /// What every session of a worker shares.
@@ -42,6 +43,9 @@ pub(super) struct Carrier {
     /// A place for each device that may be enrolling at once.
     pub(super) enrolling: Arc<Semaphore>,
     pub(super) open_sockets: Gauge,
+    pub(super) connections: Connections,
+    /// `None` where devices do not resume TLS sessions.
+    pub(super) tickets: Option<Tickets>,
 }
 
 /// A connection and the permit that counts it.
@@ -50,6 +54,16 @@ pub(super) struct Open {
     connection: Connection,
     socket: OwnedSemaphorePermit,
     _counted: Counted,
+}
+
+impl Open {
+    /// Answers what the target says between requests, for as long as it is waited for.
+    pub(super) async fn tend(open: &mut Option<Self>) {
+        match open {
+            Some(open) => open.connection.tend().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Leave to open a connection.
@@ -84,7 +98,9 @@ impl Steps {
     }
 
     pub(super) fn stamps(&self, read: SimTime) -> Stamps {
-        let Times { sent, first_byte } = self.times.get();
+        let Times {
+            sent, first_byte, ..
+        } = self.times.get();
         let (asked, permitted) = (self.asked, self.permitted.get());
         Stamps {
             asked,
@@ -129,7 +145,10 @@ impl Carrier {
         request: &Request,
         steps: &Steps,
     ) -> Result<Answer, Broken> {
-        let bytes = self.wire.request(request, &self.identities);
+        if let (Said::Authenticate, Some(tickets)) = (&request.said, &self.tickets) {
+            tickets.forget(request.channel.device);
+        }
+        let bytes = self.wire.request(request, &self.identities)?;
         let mut reused = open.is_some();
         loop {
             let permit = if open.is_none() {
@@ -151,7 +170,8 @@ impl Carrier {
             let stale = reused
                 && matches!(outcome, Err(Broken::Cut(_)))
                 && times.sent.is_some()
-                && times.first_byte.is_none();
+                && times.first_byte.is_none()
+                && times.heard != Heard::GivenUp;
             if !stale {
                 return outcome;
             }
@@ -203,7 +223,9 @@ impl Carrier {
         let held = open
             .as_mut()
             .expect("a connection is opened when there is none");
-        let exchange = held.connection.exchange(self.clock, bytes, &steps.times);
+        let exchange = held
+            .connection
+            .exchange(self.clock, bytes, &steps.times, Headers::Dropped);
         let mut received = exchange.await?;
         if let Some(location) = received.location.take() {
             // Boxed, because a session's task is as large as its largest moment.
@@ -224,6 +246,8 @@ impl Carrier {
         let counted = self.open_sockets.count();
         let connection = connector.connect(self.tls_of(request)).await?;
         drop(handshake);
+        let (is_http2, is_resumed) = (connection.is_http2(), connection.is_resumed());
+        self.connections.count(is_http2, is_resumed);
         Ok(Open {
             connection,
             socket,
@@ -235,10 +259,16 @@ impl Carrier {
     fn tls_of(&self, request: &Request) -> Option<Arc<ClientConfig>> {
         let tls = self.tls.as_ref()?;
         let device = request.channel.device;
-        let identity = self.wire.tls_identity(&self.identities, device);
+        let identity = || self.wire.tls_identity(&self.identities, device);
         let right = self.clock.epoch().wall(request.asked).unix_micros();
         let ahead_us = request.wall.unix_micros().saturating_sub(right);
-        Some(tls.config_ahead(identity, ahead_us))
+        Some(match &self.tickets {
+            None => tls.config_ahead(identity(), ahead_us),
+            Some(tickets) => {
+                let own = self.identities.own(device);
+                tickets.config(tls, device, ahead_us, own, identity)
+            }
+        })
     }
 
     /// Sends a request to where its redirect leads, and on from there. A connection to another
@@ -253,7 +283,7 @@ impl Carrier {
         let broken = |error: RedirectError| Broken::Malformed(format!("a redirect: {error}"));
         let first_sent = steps.times.get().sent;
         let mut here = self.endpoint.clone();
-        here.path = self.wire.path(&request.said).to_owned();
+        here.path = self.wire.path(request, &self.identities);
         let mut keeps = true;
         for _ in 0..HOPS_MAX {
             let next = redirect::resolve(&here, &location, self.public).await;
@@ -264,8 +294,10 @@ impl Carrier {
             let held = open
                 .as_mut()
                 .expect("whoever moves has a connection, or this is an error");
-            let bytes = self.wire.request_to(&next, request, &self.identities);
-            let exchange = held.connection.exchange(self.clock, &bytes, &steps.times);
+            let bytes = self.wire.request_to(&next, request, &self.identities)?;
+            let exchange =
+                held.connection
+                    .exchange(self.clock, &bytes, &steps.times, Headers::Dropped);
             let outcome = exchange.await;
             // All of it is one request to the target, from the first byte on.
             steps.times.set(Times {

@@ -1,15 +1,16 @@
 //! One connection to the target: TCP from a pool of source addresses, TLS with a device's own
-//! identity, then HTTP/1.1.
+//! identity, then HTTP/1.1, or HTTP/2 where both sides agree on it in the handshake (ALPN).
 
 use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 #[cfg(test)]
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{ClientConfig, HandshakeKind};
 #[cfg(test)]
 use tokio::io::DuplexStream;
 use tokio::net::{TcpSocket, TcpStream};
@@ -20,7 +21,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::clock::Clock;
 use super::endpoint::{Endpoint, EndpointError};
-use super::http1::{self, Received, Times};
+use super::http1::{self, Headers, Received, Times};
+use super::http2::{self, Http2};
 use crate::fact::Broken;
 use crate::time::WallTime;
 
@@ -74,18 +76,23 @@ impl Connector {
         // A request is one write; waiting for more would only add to its latency.
         tcp.set_nodelay(true)
             .map_err(|e| classify(&e, self.address))?;
+        let mut is_resumed = false;
         let stream = match tls {
             None => Stream::Plain(tcp),
             Some(config) => {
+                let wants = config.alpn_protocols.clone();
                 let connector = TlsConnector::from(config);
                 // Boxed, because a session's task is as large as its largest moment.
                 let handshake = Box::pin(connector.connect(self.name.clone(), tcp)).await;
-                Stream::Tls(Box::new(handshake.map_err(tls_error)?))
+                let tls = handshake.map_err(tls_error)?;
+                is_resumed = tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+                agreed(tls, &wants).await?
             }
         };
         Ok(Connection {
             stream,
             buffer: Vec::new(),
+            is_resumed,
         })
     }
 
@@ -127,40 +134,95 @@ fn bind_without_port(_socket: &TcpSocket) -> io::Result<()> {
     Ok(())
 }
 
+/// The stream with the version of HTTP that the handshake settled on; without a word on it that is
+/// HTTP/1.1 (RFC 9113 3.2).
+async fn agreed(tls: TlsStream<TcpStream>, wants: &[Vec<u8>]) -> Result<Stream, Broken> {
+    if tls.get_ref().1.alpn_protocol() == Some(http2::ALPN) {
+        return Ok(Stream::Http2(Box::new(Http2::begin(tls).await?)));
+    }
+    if wants == [http2::ALPN] {
+        let why = "the target does not agree on HTTP/2, and nothing else was offered";
+        return Err(Broken::Tls(why.into()));
+    }
+    Ok(Stream::Tls(Box::new(tls)))
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
     buffer: Vec<u8>,
+    is_resumed: bool,
 }
 
 #[derive(Debug)]
 enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Http2(Box<Http2>),
     #[cfg(test)]
     Memory(DuplexStream),
 }
 
 impl Connection {
-    /// One request and its answer.
+    /// One request, written as HTTP/1.1 has it whatever is spoken here, and its answer.
     pub(super) async fn exchange(
         &mut self,
         clock: Clock,
         request: &[u8],
         times: &Cell<Times>,
+        headers: Headers,
     ) -> Result<Received, Broken> {
+        let buffer = &mut self.buffer;
         match &mut self.stream {
             Stream::Plain(tcp) => {
-                http1::exchange(tcp, clock, request, &mut self.buffer, times).await
+                http1::exchange(tcp, clock, request, buffer, times, headers).await
             }
             Stream::Tls(tls) => {
-                http1::exchange(&mut **tls, clock, request, &mut self.buffer, times).await
+                http1::exchange(&mut **tls, clock, request, buffer, times, headers).await
             }
+            // Boxed, because a session's task is as large as its largest moment.
+            Stream::Http2(http2) => Box::pin(http2.exchange(clock, request, times, headers)).await,
             #[cfg(test)]
             Stream::Memory(stream) => {
-                http1::exchange(stream, clock, request, &mut self.buffer, times).await
+                http1::exchange(stream, clock, request, buffer, times, headers).await
             }
+        }
+    }
+
+    /// Whether the other side has closed it since its last answer, or has said what nobody asked
+    /// for: no request goes out on it then.
+    pub(super) async fn is_over(&mut self) -> bool {
+        use nix::sys::socket::{MsgFlags, recv};
+        let tcp = match &mut self.stream {
+            Stream::Plain(tcp) => &*tcp,
+            Stream::Tls(tls) => tls.get_ref().0,
+            Stream::Http2(http2) => return http2.is_over().await,
+            #[cfg(test)]
+            Stream::Memory(_) => return false,
+        };
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(tcp.as_raw_fd(), &mut [0], flags) != Err(nix::Error::EAGAIN)
+    }
+
+    /// Whether HTTP/2 is spoken on it.
+    pub(super) const fn is_http2(&self) -> bool {
+        matches!(self.stream, Stream::Http2(_))
+    }
+
+    /// Whether its TLS session is an earlier one's.
+    pub(super) const fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// Answers what the other side says between requests, for as long as it is waited for: over
+    /// HTTP/2 it may ask for a sign of life, or say that it goes away.
+    pub(super) async fn tend(&mut self) {
+        match &mut self.stream {
+            Stream::Http2(http2) => http2.tend().await,
+            Stream::Plain(_) | Stream::Tls(_) => std::future::pending().await,
+            #[cfg(test)]
+            Stream::Memory(_) => std::future::pending().await,
         }
     }
 }
@@ -184,6 +246,7 @@ impl Memory {
         Connection {
             stream: Stream::Memory(ours),
             buffer: Vec::new(),
+            is_resumed: false,
         }
     }
 }

@@ -13,10 +13,10 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 
-use super::carrier::{Carrier, Steps};
+use super::carrier::{Carrier, Open, Steps};
 use crate::device::contract::{Reply, Request};
 use crate::fact::{Broken, Said};
 use crate::ids::{Channel, RequestId};
@@ -53,19 +53,28 @@ impl Returns {
 /// Opens when the gateway knows the channel's token; one that is dropped is open.
 type Gate = oneshot::Receiver<()>;
 
+/// What goes along with a request.
+#[derive(Debug, Default)]
+struct Along {
+    /// What it waits for.
+    gate: Option<Gate>,
+    /// The place its device has among those that enrol.
+    place: Option<OwnedSemaphorePermit>,
+}
+
 /// The way of requests from the courier to a session's task. A channel has one request in flight,
 /// so there is never a second one to keep; a general queue would cost 4 KiB per session.
 #[derive(Debug, Default)]
 struct Line {
-    request: RefCell<Option<(Request, Option<Gate>)>>,
+    request: RefCell<Option<(Request, Along)>>,
     is_closed: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
 impl Line {
-    fn put(&self, request: Request, gate: Option<Gate>) {
+    fn put(&self, request: Request, along: Along) {
         let channel = request.channel;
-        let before = self.request.replace(Some((request, gate)));
+        let before = self.request.replace(Some((request, along)));
         assert!(
             before.is_none() && !self.is_closed.get(),
             "{channel} has two requests in flight"
@@ -90,7 +99,7 @@ impl Line {
     }
 
     /// The next request; `None` once the channel is closed.
-    async fn take(&self) -> Option<(Request, Option<Gate>)> {
+    async fn take(&self) -> Option<(Request, Along)> {
         poll_fn(|context| match self.request.take() {
             Some(request) => Poll::Ready(Some(request)),
             None if self.is_closed.get() => Poll::Ready(None),
@@ -118,6 +127,8 @@ pub(super) struct Courier {
     idle: Idle,
     /// What the next request of a channel waits for.
     gates: HashMap<Channel, Gate>,
+    /// The place that a device brings along from its way to an identity.
+    seat: Option<(Channel, OwnedSemaphorePermit)>,
     tasks: JoinSet<()>,
 }
 
@@ -130,6 +141,7 @@ impl Courier {
             sessions: HashMap::new(),
             idle: Rc::default(),
             gates: HashMap::new(),
+            seat: None,
             tasks: JoinSet::new(),
         }
     }
@@ -141,6 +153,12 @@ impl Courier {
     /// Holds the channel's next request back until the gateway knows of its new token.
     pub(super) fn hold(&mut self, channel: Channel, gate: Gate) {
         self.gates.insert(channel, gate);
+    }
+
+    /// The channel's next request need not wait for a place to enrol: it has this one. `None` takes
+    /// back what was not used.
+    pub(super) fn seat(&mut self, seat: Option<(Channel, OwnedSemaphorePermit)>) {
+        self.seat = seat;
     }
 
     /// Carries a request; the reply comes through [`Returns`].
@@ -156,8 +174,14 @@ impl Courier {
                 line
             })
         });
-        let gate = self.gates.remove(&channel);
-        session.put(request, gate);
+        let along = Along {
+            gate: self.gates.remove(&channel),
+            place: self
+                .seat
+                .take_if(|(its, _)| *its == channel)
+                .map(|(_, place)| place),
+        };
+        session.put(request, along);
     }
 
     /// Ends a channel's session; a request in flight comes back as cut.
@@ -192,16 +216,26 @@ async fn sessions(carrier: Rc<Carrier>, returns: Rc<Returns>, idle: Idle, line: 
 }
 
 async fn session(carrier: &Carrier, returns: &Returns, line: &Line) {
-    let mut open = None;
+    let mut open: Option<Open> = None;
     let mut place = None;
-    while let Some((request, gate)) = line.take().await {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = line.take() => next,
+            () = Open::tend(&mut open) => None,
+        };
+        let Some((request, along)) = next else {
+            break;
+        };
+        place = along.place.or(place);
         let (channel, id) = (request.channel, request.id);
         let steps = Steps::of(&request);
         if place.is_none() && matches!(request.said, Said::Authenticate | Said::TokenUpdate) {
             place = Some(carrier.place_to_enroll().await);
+            steps.permit(carrier.clock.now());
         }
         let carried = async {
-            if let Some(gate) = gate {
+            if let Some(gate) = along.gate {
                 // A gateway that is gone lets nobody wait.
                 let _ = gate.await;
                 steps.permit(carrier.clock.now());
@@ -235,7 +269,7 @@ mod tests {
     use crate::engine::clock::Clock;
     use crate::engine::connection::Connector;
     use crate::engine::endpoint::Endpoint;
-    use crate::engine::health::Gauge;
+    use crate::engine::health::{Connections, Gauge};
     use crate::engine::identity::Identities;
     use crate::engine::redirect::PublicTargets;
     use crate::engine::wire::{Proof, Wire};
@@ -255,6 +289,8 @@ mod tests {
             handshakes: places(),
             enrolling: places(),
             open_sockets: Gauge::default(),
+            connections: Connections::default(),
+            tickets: None,
         })
     }
 

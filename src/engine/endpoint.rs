@@ -1,5 +1,7 @@
 //! Where a target is: its URL taken apart, its addresses, and whether load may go there.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use rustls::pki_types::ServerName;
@@ -74,10 +76,8 @@ impl Endpoint {
     /// trailing slash.
     pub(super) async fn look_up(url: &str) -> Result<Self, EndpointError> {
         let parts = Parts::of(url)?;
-        let found = tokio::net::lookup_host((parts.host.as_str(), parts.port)).await;
-        let found = found.map(|mut found| found.next());
-        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let path = path.to_owned();
+        let found = parts.look_up().await;
+        let path = parts.path_and_query();
         parts.at(url, path, found)
     }
 
@@ -142,6 +142,36 @@ impl Endpoint {
     }
 }
 
+/// How many names are remembered; beyond it all are forgotten.
+const NAMES_MAX: usize = 256;
+
+/// Names that are resolved once.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    known: RefCell<BTreeMap<(String, u16), SocketAddr>>,
+}
+
+impl Names {
+    /// As [`Endpoint::look_up`]; a name server is asked once for each host and port.
+    pub(super) async fn look_up(&self, url: &str) -> Result<Endpoint, EndpointError> {
+        let parts = Parts::of(url)?;
+        let name = (parts.host.clone(), parts.port);
+        let known = self.known.borrow().get(&name).copied();
+        let found = match known {
+            Some(address) => Ok(Some(address)),
+            None => parts.look_up().await,
+        };
+        let path = parts.path_and_query();
+        let endpoint = parts.at(url, path, found)?;
+        let mut names = self.known.borrow_mut();
+        if names.len() >= NAMES_MAX {
+            names.clear();
+        }
+        names.insert(name, endpoint.address);
+        Ok(endpoint)
+    }
+}
+
 /// A URL taken apart.
 struct Parts {
     tls: bool,
@@ -170,6 +200,16 @@ impl Parts {
             port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             uri,
         })
+    }
+
+    async fn look_up(&self) -> std::io::Result<Option<SocketAddr>> {
+        let mut found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
+        Ok(found.next())
+    }
+
+    fn path_and_query(&self) -> String {
+        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        path.to_owned()
     }
 
     /// The endpoint at the address that was found.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::report::validity::ConnectionTally;
+
 /// A number that several threads raise and lower, with its highest value.
 #[derive(Clone, Debug, Default)]
 pub struct Gauge(Arc<GaugeState>);
@@ -35,6 +37,39 @@ pub struct Counted(Arc<GaugeState>);
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.current.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What connections of devices agreed on, counted by all threads.
+#[derive(Clone, Debug, Default)]
+pub struct Connections(Arc<ConnectionCounts>);
+
+#[derive(Debug, Default)]
+struct ConnectionCounts {
+    all: AtomicU64,
+    http2: AtomicU64,
+    resumed: AtomicU64,
+}
+
+impl Connections {
+    /// Counts one that is open now.
+    pub(super) fn count(&self, is_http2: bool, is_resumed: bool) {
+        self.0.all.fetch_add(1, Ordering::Relaxed);
+        self.0
+            .http2
+            .fetch_add(u64::from(is_http2), Ordering::Relaxed);
+        self.0
+            .resumed
+            .fetch_add(u64::from(is_resumed), Ordering::Relaxed);
+    }
+
+    /// How many there were, how many of them over HTTP/2, and how many with a resumed TLS session.
+    pub fn seen(&self) -> ConnectionTally {
+        ConnectionTally {
+            all: self.0.all.load(Ordering::Relaxed),
+            http2: self.0.http2.load(Ordering::Relaxed),
+            resumed: self.0.resumed.load(Ordering::Relaxed),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::io;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::clock::Clock;
@@ -35,6 +36,28 @@ pub(super) struct Times {
     pub(super) sent: Option<SimTime>,
     /// The first byte of the answer was there.
     pub(super) first_byte: Option<SimTime>,
+    pub(super) heard: Heard,
+}
+
+/// What the other side let be known of a request that it did not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing: HTTP clients send what may be repeated once more.
+    #[default]
+    Nothing,
+    /// It was not looked at, so that anything may be sent once more (RFC 9113 8.7).
+    NotProcessed,
+    /// It was given up over there: it is not sent again.
+    GivenUp,
+}
+
+/// Whether an answer's headers are of use to whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Headers {
+    /// They are dropped: a device reads status and body.
+    Dropped,
+    /// They are kept.
+    Kept,
 }
 
 /// A whole answer, and whether the connection can carry another request.
@@ -42,6 +65,8 @@ pub(super) struct Times {
 pub(super) struct Received {
     pub(super) answer: Answer,
     pub(super) keep_alive: bool,
+    /// The headers, if they were asked for. Boxed, because most answers have none to carry.
+    pub(super) headers: Option<Box<HeaderMap>>,
     /// Where a 3xx says to send the request instead.
     pub(super) location: Option<String>,
 }
@@ -54,6 +79,7 @@ pub(super) async fn exchange<S>(
     request: &[u8],
     buffer: &mut Vec<u8>,
     times: &Cell<Times>,
+    headers: Headers,
 ) -> Result<Received, Broken>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -61,7 +87,7 @@ where
     buffer.clear();
     times.set(Times {
         sent: Some(clock.now()),
-        first_byte: None,
+        ..Times::default()
     });
     stream.write_all(request).await.map_err(cut)?;
     stream.flush().await.map_err(cut)?;
@@ -71,7 +97,7 @@ where
         ..times.get()
     });
     for _ in 0..=INTERIM_MAX {
-        let head = read_head(stream, buffer).await?;
+        let head = read_head(stream, buffer, headers).await?;
         buffer.drain(..head.len);
         if (100..200).contains(&head.status) {
             if buffer.is_empty() {
@@ -87,6 +113,7 @@ where
         return Ok(Received {
             answer,
             keep_alive: head.keep_alive && whole && buffer.is_empty(),
+            headers: head.headers,
             location: head.location,
         });
     }
@@ -108,15 +135,17 @@ struct Head {
     status: u16,
     framing: Framing,
     keep_alive: bool,
+    headers: Option<Box<HeaderMap>>,
     location: Option<String>,
 }
 
 async fn read_head<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
+    headers: Headers,
 ) -> Result<Head, Broken> {
     loop {
-        if let Some(head) = parse_head(buffer)? {
+        if let Some(head) = parse_head(buffer, headers)? {
             return Ok(head);
         }
         if buffer.len() > HEAD_MAX {
@@ -128,7 +157,7 @@ async fn read_head<S: AsyncRead + Unpin>(
     }
 }
 
-fn parse_head(buffer: &[u8]) -> Result<Option<Head>, Broken> {
+fn parse_head(buffer: &[u8], wanted: Headers) -> Result<Option<Head>, Broken> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut headers);
     let len = match parsed.parse(buffer) {
@@ -166,13 +195,31 @@ fn parse_head(buffer: &[u8]) -> Result<Option<Head>, Broken> {
         (false, Some(bytes)) => Framing::Length(bytes),
         (false, None) => Framing::UntilClose,
     };
+    let headers = match wanted {
+        Headers::Dropped => None,
+        Headers::Kept => Some(Box::new(kept(parsed.headers))),
+    };
     Ok(Some(Head {
         len,
         status,
         framing,
         keep_alive,
+        headers,
         location,
     }))
+}
+
+/// Headers as a map; one that is none is left out.
+fn kept(headers: &[httparse::Header<'_>]) -> HeaderMap {
+    let pairs = headers.iter().filter_map(|header| {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        Some((name, HeaderValue::from_bytes(header.value).ok()?))
+    });
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        map.append(name, value);
+    }
+    map
 }
 
 /// The body, and whether the connection is at a message boundary after it.
@@ -259,7 +306,7 @@ async fn read_trailers<S: AsyncRead + Unpin>(
     }
 }
 
-fn too_large() -> Broken {
+pub(super) fn too_large() -> Broken {
     Broken::Malformed(format!("a body of more than {BODY_MAX} bytes"))
 }
 
@@ -294,7 +341,7 @@ async fn read_some<S: AsyncRead + Unpin>(
 
 /// An I/O error in the middle of an exchange. A TLS alert of the other side arrives as one: with
 /// TLS 1.3 a refused client certificate shows only on the first read.
-fn cut(error: io::Error) -> Broken {
+pub(super) fn cut(error: io::Error) -> Broken {
     match error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
@@ -314,7 +361,8 @@ mod tests {
         let times = Cell::new(Times::default());
         let exchange = async {
             let mut buffer = Vec::new();
-            exchange(&mut ours, Clock::start(), b"PUT", &mut buffer, &times).await
+            let (clock, kept) = (Clock::start(), Headers::Kept);
+            exchange(&mut ours, clock, b"PUT", &mut buffer, &times, kept).await
         };
         let shut = async move {
             let mut seen = [0; 3];

@@ -1,50 +1,68 @@
 //! Device identities: minted in bulk, kept small, and turned into TLS configurations per wake.
 //!
 //! A device that is not talking has no TLS object at all: only its key and certificate, as bytes in
-//! one arena. A wake loads the key (about 20 us) and clones the shared template.
+//! one arena. A wake loads the key (about 20 us) and clones the shared template (`client_tls`).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, RwLock};
 
-use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
 
-use super::authority::{Authority, AuthorityError, Credential, certificates_of};
-use super::clock::wall_now;
+use super::authority::{Authority, AuthorityError};
+pub use super::client_tls::{ClientTls, TlsError, certified, roots_of_pem, system_roots};
+use super::roster::Shelf;
 use crate::ids::{Crowd, DeviceId};
 use crate::time::WallTime;
 
-/// What is wrong with TLS material.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A root certificate or key cannot be used.
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
-    /// The TLS library refused a key, certificate or setting.
-    #[error("the TLS library refused it: {0}")]
-    Rustls(#[from] rustls::Error),
-    /// The operating system offers no root certificates.
-    #[error("this machine has no root certificates ({0}): install ca-certificates, or name a ca")]
-    NoSystemRoots(String),
-    /// A name that no certificate can carry.
-    #[error("{0} (expected a host name or an address)")]
-    ServerName(String),
-    /// A push certificate that is none.
-    #[error("the certificate is for no push topic: its subject has no UID")]
-    NoTopic,
-}
-
-/// The keys and certificates of many devices, at most 750 bytes each.
+/// The keys and certificates of many devices: at most 750 bytes each for those that were issued
+/// before the run, and whatever a server handed out for others.
 #[derive(Default)]
 pub struct Identities {
-    /// In the order of their devices; one per thread that minted.
+    /// Issued before the run; in the order of their devices, one per thread that minted.
     arenas: Vec<Arena>,
+    /// What devices got in the run or an earlier one; it stands before what was issued.
+    own: RwLock<HashMap<DeviceId, Arc<OwnIdentity>>>,
+    /// Of earlier runs, looked up one by one; for those who are in none of the others.
+    shelf: Option<Shelf>,
+    /// What the shelf said of late, so that a session reads the disk once. Nothing else changes what
+    /// is there: a new identity is in `own`.
+    recent: RwLock<HashMap<DeviceId, Option<Arc<OwnIdentity>>>>,
+}
+
+/// So many devices' identities of the shelf stay in memory, 2 MB of them; beyond it all are let go.
+const RECENT_MAX: usize = 1_000;
+
+/// An identity that a device came by itself.
+#[derive(Clone)]
+pub struct OwnIdentity {
+    /// The key, PKCS#8.
+    pub key: Box<[u8]>,
+    /// The certificate, then those between it and a root.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Where this device's own profile says the target is; `None` where it says what that of all
+    /// devices does.
+    pub doors: Option<Arc<Doors>>,
+}
+
+/// The paths, queries included, of a payload's two URLs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doors {
+    /// Of the CheckInURL.
+    pub checkin: String,
+    /// Of the ServerURL.
+    pub server: String,
+}
+
+impl fmt::Debug for OwnIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnIdentity")
+            .field("doors", &self.doors)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Identities {
@@ -95,31 +113,108 @@ impl Identities {
                 .map(|thread| thread.join().expect("minting does not panic"))
                 .collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(Self { arenas })
+        Ok(Self {
+            arenas,
+            ..Self::default()
+        })
     }
 
-    /// How many devices have an identity.
+    /// The same, with those of earlier runs.
+    #[must_use]
+    pub fn with_shelf(self, shelf: Option<Shelf>) -> Self {
+        Self { shelf, ..self }
+    }
+
+    /// Those that were issued before the run, in the form of the others.
+    pub fn issued(&self) -> impl Iterator<Item = (DeviceId, OwnIdentity)> {
+        let devices = self.arenas.iter().flat_map(|arena| &arena.places);
+        devices.filter_map(|place| {
+            let (key, certificate) = self.find(place.device)?;
+            let identity = OwnIdentity {
+                key: key.into(),
+                chain: vec![CertificateDer::from(certificate.to_vec())],
+                doors: None,
+            };
+            Some((place.device, identity))
+        })
+    }
+
+    /// A device's identity in the form of those that devices come by themselves.
+    pub fn copied(&self, device: DeviceId) -> Option<OwnIdentity> {
+        if let Some(own) = self.own(device) {
+            return Some(OwnIdentity::clone(&own));
+        }
+        let (key, certificate) = self.find(device)?;
+        Some(OwnIdentity {
+            key: key.into(),
+            chain: vec![CertificateDer::from(certificate.to_vec())],
+            doors: None,
+        })
+    }
+
+    /// From now on the device has this identity.
+    pub fn put(&self, device: DeviceId, identity: Arc<OwnIdentity>) {
+        let mut own = self.own.write().expect("no holder of this lock panics");
+        own.insert(device, identity);
+    }
+
+    /// The identity a device came by itself or has from an earlier run, if it did.
+    pub fn own(&self, device: DeviceId) -> Option<Arc<OwnIdentity>> {
+        let own = self.own.read().expect("no holder of this lock panics");
+        if let Some(own) = own.get(&device) {
+            return Some(Arc::clone(own));
+        }
+        drop(own);
+        if self.find(device).is_some() {
+            return None;
+        }
+        let shelf = self.shelf.as_ref()?;
+        let recent = self.recent.read().expect("no holder of this lock panics");
+        if let Some(known) = recent.get(&device) {
+            return known.clone();
+        }
+        drop(recent);
+        let found = shelf.identity(device).map(Arc::new);
+        let mut recent = self.recent.write().expect("no holder of this lock panics");
+        if recent.len() >= RECENT_MAX {
+            recent.clear();
+        }
+        recent.insert(device, found.clone());
+        found
+    }
+
+    /// How many devices were issued an identity before the run.
     pub fn len(&self) -> usize {
         self.arenas.iter().map(|arena| arena.places.len()).sum()
     }
 
-    /// Whether no device has one.
+    /// Whether none was.
     pub fn is_empty(&self) -> bool {
         self.arenas.is_empty()
     }
 
     /// The device's certificate as DER; `None` for a device that has none.
-    pub fn certificate_der(&self, device: DeviceId) -> Option<&[u8]> {
-        self.find(device).map(|(_, certificate)| certificate)
+    pub fn certificate_der(&self, device: DeviceId) -> Option<Vec<u8>> {
+        match self.own(device) {
+            Some(own) => own.chain.first().map(|certificate| certificate.to_vec()),
+            None => self
+                .find(device)
+                .map(|(_, certificate)| certificate.to_vec()),
+        }
     }
 
     /// The SHA-256 of the device's certificate, which servers know it by.
     pub fn sha256(&self, device: DeviceId) -> Option<[u8; 32]> {
-        self.certificate_der(device).map(sha256)
+        self.certificate_der(device).map(|der| sha256(&der))
     }
 
     /// The device's key and certificate, ready for TLS and signatures; loads the key each time.
     pub fn certified_key(&self, device: DeviceId) -> Option<Arc<CertifiedKey>> {
+        if let Some(own) = self.own(device) {
+            let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(&*own.key));
+            let key = aws_lc_rs::sign::any_supported_type(&key).ok()?;
+            return Some(Arc::new(CertifiedKey::new(own.chain.clone(), key)));
+        }
         let (key, certificate) = self.find(device)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key));
         // Not `any_supported_type`, which first reads the whole key as an RSA one.
@@ -188,107 +283,6 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     sum
 }
 
-/// What the certificate-checking side of TLS takes the time from: the operating system's clock,
-/// shifted as far as the device's own clock is wrong.
-#[derive(Debug)]
-struct ShiftedClock {
-    offset_ms: i64,
-}
-
-impl TimeProvider for ShiftedClock {
-    fn current_time(&self) -> Option<UnixTime> {
-        let shifted_ms = (wall_now().unix_micros() / 1000).saturating_add(self.offset_ms);
-        let since = Duration::from_millis(u64::try_from(shifted_ms).unwrap_or(0));
-        Some(UnixTime::since_unix_epoch(since))
-    }
-}
-
-/// The template of one clock's TLS clients: made once, cloned per wake.
-#[derive(Clone, Debug)]
-pub struct ClientTls {
-    anonymous: Arc<ClientConfig>,
-    offset_ms: i64,
-}
-
-impl ClientTls {
-    /// Clients that trust `roots`, whose clock is `offset_ms` milliseconds ahead, and that offer the
-    /// application protocol `protocol` (`http/1.1`, `h2`).
-    ///
-    /// Sessions are never resumed: a resumed session does not check the certificate again, which
-    /// would hide a wrong clock.
-    pub fn new(
-        roots: Arc<RootCertStore>,
-        offset_ms: i64,
-        protocol: &str,
-    ) -> Result<Self, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let clock = Arc::new(ShiftedClock { offset_ms });
-        let mut config = ClientConfig::builder_with_details(provider, clock)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.resumption = Resumption::disabled();
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        Ok(Self {
-            anonymous: Arc::new(config),
-            offset_ms,
-        })
-    }
-
-    /// The configuration of a client that shows `identity` when asked for a certificate.
-    pub fn config_for(&self, identity: Option<Arc<CertifiedKey>>) -> Arc<ClientConfig> {
-        self.config_ahead(identity, 0)
-    }
-
-    /// The same for a client whose own clock is `ahead_us` microseconds ahead of the template's, or
-    /// behind when it is negative: one clone, whatever the clock.
-    pub fn config_ahead(
-        &self,
-        identity: Option<Arc<CertifiedKey>>,
-        ahead_us: i64,
-    ) -> Arc<ClientConfig> {
-        if identity.is_none() && ahead_us == 0 {
-            return Arc::clone(&self.anonymous);
-        }
-        let mut config = ClientConfig::clone(&self.anonymous);
-        if let Some(identity) = identity {
-            config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity));
-        }
-        if ahead_us != 0 {
-            let offset_ms = self.offset_ms.saturating_add(ahead_us.div_euclid(1000));
-            config.time_provider = Arc::new(ShiftedClock { offset_ms });
-        }
-        Arc::new(config)
-    }
-}
-
-/// A credential ready for TLS.
-pub fn certified(credential: &Credential) -> Result<Arc<CertifiedKey>, TlsError> {
-    let key = aws_lc_rs::sign::any_supported_type(&credential.key)?;
-    Ok(Arc::new(CertifiedKey::new(credential.chain.clone(), key)))
-}
-
-/// The roots in a PEM text, which must hold at least one.
-pub fn roots_of_pem(pem: &str) -> Result<Arc<RootCertStore>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates_of(pem)? {
-        roots.add(certificate)?;
-    }
-    Ok(Arc::new(roots))
-}
-
-/// The roots that this machine trusts.
-pub fn system_roots() -> Result<Arc<RootCertStore>, TlsError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        let reasons: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-        return Err(TlsError::NoSystemRoots(reasons.join("; ")));
-    }
-    Ok(Arc::new(roots))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,10 +292,7 @@ mod tests {
 
     fn mint(devices: &[u32], threads: usize) -> (Authority, Crowd, Identities) {
         let (authority, _) = Authority::create("test", NOW).unwrap();
-        let crowd = Crowd {
-            id: CrowdId([7; 4]),
-            key: [7; 32],
-        };
+        let crowd = Crowd::new(CrowdId([7; 4]), [7; 32]);
         let devices: Vec<DeviceId> = devices.iter().copied().map(DeviceId).collect();
         let threads = NonZeroUsize::new(threads).unwrap();
         let identities = Identities::mint(&authority, &crowd, &devices, NOW, threads).unwrap();
@@ -322,7 +313,7 @@ mod tests {
                     .any(|w| w == udid.as_bytes())
             );
             let loaded = identities.certified_key(device).unwrap();
-            assert_eq!(&loaded.cert[0][..], certificate);
+            assert_eq!(loaded.cert[0].to_vec(), certificate);
             loaded.keys_match().unwrap();
         }
         for absent in [0, 2, 13] {

@@ -15,6 +15,7 @@ use super::clock::Clock;
 use super::gateway::Gateway;
 use super::round::Round;
 use super::scribe::Scribe;
+use crate::device::environment::Terms;
 use crate::device::messages::enrollment_id;
 use crate::fact::FactKind;
 use crate::ids::{Channel, CommandUuid, Crowd, DeviceId, OrderIndex, RunId};
@@ -54,6 +55,8 @@ pub(super) struct Operator {
     pub(super) adapter: Adapter,
     pub(super) plan: Arc<Plan>,
     pub(super) crowd: Crowd,
+    /// Under which the devices enrol: they decide what the target calls a device.
+    pub(super) terms: Terms,
     pub(super) run: RunId,
     pub(super) scribe: RefCell<Scribe>,
     pub(super) places: Arc<Semaphore>,
@@ -149,7 +152,10 @@ impl Operator {
     }
 
     pub(super) async fn push(&self, devices: &[DeviceId]) {
-        let ids: Vec<String> = devices.iter().map(|it| self.crowd.udid(*it)).collect();
+        let ids: Vec<String> = devices
+            .iter()
+            .map(|it| self.enrollment_id(Channel::device(*it)))
+            .collect();
         if let Err(error) = self.adapter.push(&ids).await {
             tracing::warn!(%error, "pushes without a command were not sent");
         }
@@ -159,7 +165,7 @@ impl Operator {
     fn enrollment_id(&self, channel: Channel) -> String {
         let cohort = self.plan.cohort_of(channel.device);
         let traits = &self.plan.cohorts[usize::from(cohort.0)].traits;
-        enrollment_id(&self.crowd, traits.platform, channel)
+        enrollment_id(&self.crowd, &self.terms, traits.platform, channel)
     }
 
     /// Waits for a place among the requests in flight.

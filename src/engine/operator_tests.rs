@@ -25,6 +25,7 @@ use super::ports::Ports;
 use super::provider_tls::PushCertificate;
 use super::scribe::{Batch, Scribe};
 use crate::apns::admission::{Admission, Storage};
+use crate::device::environment::Terms;
 use crate::fact::FactKind;
 use crate::ids::{Channel, Crowd, CrowdId, DeviceId, OrderIndex, RunId};
 use crate::plan::{Event, Happening, Plan};
@@ -55,10 +56,7 @@ fn plan() -> Plan {
 }
 
 fn crowd() -> Crowd {
-    Crowd {
-        id: CrowdId([1; 4]),
-        key: [1; 32],
-    }
+    Crowd::new(CrowdId([1; 4]), [1; 32])
 }
 
 /// What a run of the operator did.
@@ -82,6 +80,7 @@ async fn operate(plan: Plan, product: Product, settled: &[OrderIndex]) -> Done {
         adapter: Adapter::Nanomdm(Box::new(Nanomdm::new(client, product))),
         plan: Arc::new(plan),
         crowd: crowd(),
+        terms: Terms::default(),
         run: RUN,
         scribe: RefCell::new(Scribe::new(clock, 0, to.clone())),
         // One at a time, so that the order of requests is certain.

@@ -26,14 +26,16 @@ use self::surroundings::Surroundings;
 use super::clock::Clock;
 use super::connection::{Connector, Memory};
 use super::endpoint::Endpoint;
-use super::health::Gauge;
+use super::enroll::Outfit;
+use super::health::{Connections, Gauge};
 use super::identity::Identities;
 use super::redirect::PublicTargets;
 use super::scribe::{BATCHES_MAX, Batch, Scribe};
 use super::tokens::{CHANGES_MAX, TokenChange};
 use super::wire::{Proof, Wire};
 use super::worker::{MAILBOX, ToWorker, Turner, WorkerPlan};
-use crate::device::environment::Environment;
+use crate::device::environment::{Environment, Terms};
+use crate::device::keepsake::Start;
 use crate::fact::{Fact, FactKind};
 use crate::ids::{Crowd, CrowdId, DeviceId, OrderBook, RunId};
 use crate::plan::Plan;
@@ -195,11 +197,9 @@ fn environment(scenario: &Scenario, plan: &Plan, clock: Clock) -> Arc<Environmen
     let cohorts = plan.cohorts.iter();
     Arc::new(Environment {
         seed: plan.seed,
-        crowd: Crowd {
-            id: CrowdId([1; 4]),
-            key: [2; 32],
-        },
+        crowd: Crowd::new(CrowdId([1; 4]), [2; 32]),
         topic: TOPIC.into(),
+        terms: Terms::default(),
         time_scale: 1.0,
         epoch: clock.epoch(),
         starts: plan.starts,
@@ -218,7 +218,9 @@ fn worker_plan(
 ) -> WorkerPlan {
     let devices = (0..plan.devices()).map(|device| {
         let after = Duration::from_secs_f64(f64::from(device) / scenario.enrollment.rate);
-        (plan.cohort_of(DeviceId(device)), SimTime::ZERO + after)
+        let (at, has_identity) = (SimTime::ZERO + after, false);
+        let start = Start::Enrolls { at, has_identity };
+        (plan.cohort_of(DeviceId(device)), start)
     });
     let timeline = plan.timeline.iter();
     // Nobody is asked for this address.
@@ -240,7 +242,11 @@ fn worker_plan(
         handshakes: 64,
         enrolling: places(),
         open_sockets: Gauge::default(),
+        connections: Connections::default(),
+        resume: false,
         tokens,
+        keeper: None,
+        outfit: Outfit::issuing(&env.crowd, PublicTargets::Refused),
     }
 }
 

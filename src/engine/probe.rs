@@ -10,7 +10,7 @@ use super::carrier::{Carrier, Open, Steps};
 use super::clock::Clock;
 use super::connection::Connector;
 use super::endpoint::{Endpoint, EndpointError};
-use super::health::Gauge;
+use super::health::{Connections, Gauge};
 use super::identity::{ClientTls, Identities, TlsError, roots_of_pem};
 use super::redirect::PublicTargets;
 use super::wire::{Proof, Wire};
@@ -64,6 +64,8 @@ impl Probe {
             handshakes: one(),
             enrolling: one(),
             open_sockets: Gauge::default(),
+            connections: Connections::default(),
+            tickets: None,
         };
         Ok(Self {
             carrier,

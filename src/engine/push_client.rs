@@ -234,6 +234,12 @@ impl PushClients {
         Ok((topic, validity))
     }
 
+    /// A topic that there is a client for; the first one by name if there are several.
+    pub fn any_topic(&self) -> Option<String> {
+        let clients = self.by_topic.read().expect("nobody panics while writing");
+        clients.keys().next().cloned()
+    }
+
     /// The client for `topic`.
     pub fn find(&self, topic: &str) -> Option<Arc<PushClient>> {
         let clients = self.by_topic.read().expect("nobody panics while writing");

@@ -71,11 +71,29 @@ pub(super) async fn resolve(
     Ok(next)
 }
 
+/// Whether it begins with a scheme (RFC 3986 3.1) and an authority.
+fn has_scheme(location: &str) -> bool {
+    location.split_once("://").is_some_and(|(scheme, _)| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(is_part)
+    })
+}
+
+/// Whether it is a URL that leads to a web server.
+pub(super) fn is_web(url: &str) -> bool {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|it| {
+        ["http", "https"]
+            .iter()
+            .any(|web| it.eq_ignore_ascii_case(web))
+    })
+}
+
 /// `location` as a URL of its own (RFC 3986 5.2, without dot segments).
-fn absolute(here: &Endpoint, location: &str) -> String {
+pub(super) fn absolute(here: &Endpoint, location: &str) -> String {
     let scheme = if here.tls { "https" } else { "http" };
     let origin = || format!("{scheme}://{}", here.host_header());
-    if location.contains("://") {
+    if has_scheme(location) {
         location.to_owned()
     } else if location.starts_with("//") {
         format!("{scheme}:{location}")
@@ -99,6 +117,9 @@ mod tests {
             ("//10.0.0.1/x", "https://10.0.0.1/x"),
             ("/x", "https://127.0.0.1:8443/x"),
             ("x", "https://127.0.0.1:8443/a/x"),
+            ("x?to=http://h/", "https://127.0.0.1:8443/a/x?to=http://h/"),
+            ("/x?to=http://h/", "https://127.0.0.1:8443/x?to=http://h/"),
+            ("HTTPS://10.0.0.1/x", "HTTPS://10.0.0.1/x"),
         ] {
             assert_eq!(absolute(&here, location), url);
         }

@@ -3,15 +3,19 @@
 //! Made once, by whoever comes first; a lock file keeps two processes from making it at once. Every
 //! file appears whole or not at all. Private keys never leave this folder.
 
+mod enrollment;
+
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::authority::{Authority, AuthorityError, Credential, TOPIC_PREFIX, Validity, topic_of};
 use super::clock::wall_now;
+use super::pki::keys::KeyKind;
 use crate::ids::{Crowd, CrowdId};
 use crate::time::WallTime;
 
@@ -21,7 +25,7 @@ pub struct State {
     /// The folder.
     pub folder: PathBuf,
     /// Signs device identities and the reference server's certificate.
-    pub device_authority: Authority,
+    pub device_authority: Arc<Authority>,
     /// Signs the gateway's certificate and the push certificate.
     pub apns_authority: Authority,
     /// The push certificate for servers.
@@ -133,13 +137,14 @@ impl State {
     pub fn open_with(dir: &Path, given: Option<&GivenAuthority>) -> Result<Self, StateError> {
         let now = wall_now();
         let folder = Folder::open(dir)?;
-        let device_authority = folder.authority("device-ca", "mdmstorm device CA", now)?;
-        let apns_authority = folder.authority("apns-ca", "mdmstorm APNs CA", now)?;
-        let (push, topic) = folder.push("push", &apns_authority, None, now)?;
+        let device_authority =
+            folder.authority(KeyKind::P256, "device-ca", "mdmstorm device CA")?;
+        let apns_authority = folder.authority(KeyKind::P256, "apns-ca", "mdmstorm APNs CA")?;
+        let (push, topic) = folder.push("push", PushKey::Curve, &apns_authority, None, now)?;
         let crowd = folder.crowd()?;
         let mut state = Self {
             folder: dir.to_owned(),
-            device_authority,
+            device_authority: Arc::new(device_authority),
             apns_authority,
             push,
             topic,
@@ -151,7 +156,8 @@ impl State {
             let authority = given.load(now)?;
             let print = blake3::hash(authority.certificate());
             let name = format!("push-{}", crate::ids::hex_lower(&print.as_bytes()[..4]));
-            (state.push, _) = folder.push(&name, &authority, Some(&state.topic), now)?;
+            let topic = Some(state.topic.as_str());
+            (state.push, _) = folder.push(&name, PushKey::Curve, &authority, topic, now)?;
             state.apns_authority = authority;
             state.apns_authority_path.clone_from(&given.certificate);
             state.push_paths = ["pem", "key"].map(|end| dir.join(format!("{name}.{end}")));
@@ -173,6 +179,33 @@ impl State {
     pub fn push_paths(&self) -> [PathBuf; 2] {
         self.push_paths.clone()
     }
+
+    /// A push certificate for the same topic with an RSA key in PKCS#1, which some servers insist
+    /// on; made when it is first asked for, and kept in the folder.
+    pub fn rsa_push(&self) -> Result<Credential, StateError> {
+        let folder = Folder::open(&self.folder)?;
+        let (authority, topic) = (&self.apns_authority, Some(self.topic.as_str()));
+        let (push, _) = folder.push(
+            &self.rsa_push_name(),
+            PushKey::Rsa,
+            authority,
+            topic,
+            wall_now(),
+        )?;
+        Ok(push)
+    }
+
+    /// Where [`Self::rsa_push`] is kept: [certificate, key].
+    pub fn rsa_push_paths(&self) -> [PathBuf; 2] {
+        let name = self.rsa_push_name();
+        ["pem", "key"].map(|end| self.folder.join(format!("{name}.{end}")))
+    }
+
+    /// Beside the push certificate of the same authority.
+    fn rsa_push_name(&self) -> String {
+        let beside = self.push_paths[0].file_stem().and_then(OsStr::to_str);
+        format!("{}-rsa", beside.unwrap_or("push"))
+    }
 }
 
 impl GivenAuthority {
@@ -189,6 +222,15 @@ impl GivenAuthority {
             source,
         })
     }
+}
+
+/// The kind of a push certificate's key.
+#[derive(Clone, Copy)]
+enum PushKey {
+    /// On the curve P-256.
+    Curve,
+    /// RSA, in PKCS#1.
+    Rsa,
 }
 
 /// The folder while this process holds its lock.
@@ -231,7 +273,8 @@ impl Folder {
         })
     }
 
-    fn authority(&self, name: &str, title: &str, now: WallTime) -> Result<Authority, StateError> {
+    fn authority(&self, kind: KeyKind, name: &str, title: &str) -> Result<Authority, StateError> {
+        let now = wall_now();
         let (certificate_file, key_file) = (format!("{name}.pem"), format!("{name}.key"));
         let failed = |source| StateError::Authority {
             path: self.path.join(&certificate_file),
@@ -241,7 +284,7 @@ impl Folder {
             let key = self.key(&key_file)?;
             return Authority::load(&certificate, &key, now).map_err(failed);
         }
-        let (authority, key) = Authority::create(title, now).map_err(failed)?;
+        let (authority, key) = Authority::create_of(kind, title, now).map_err(failed)?;
         // The certificate comes last: a folder with a key alone is one that was not finished.
         self.write(&key_file, key.as_bytes())?;
         self.write(&certificate_file, authority.certificate_pem().as_bytes())?;
@@ -253,6 +296,7 @@ impl Folder {
     fn push(
         &self,
         name: &str,
+        kind: PushKey,
         apns: &Authority,
         topic: Option<&str>,
         now: WallTime,
@@ -281,7 +325,11 @@ impl Folder {
             let uuid = uuid::Builder::from_random_bytes(random()).into_uuid();
             format!("{TOPIC_PREFIX}{uuid}")
         });
-        let push = apns.push_certificate(&topic, now).map_err(failed)?;
+        let push = match kind {
+            PushKey::Curve => apns.push_certificate(&topic, now),
+            PushKey::Rsa => apns.rsa_push_certificate(&topic, now),
+        };
+        let push = push.map_err(failed)?;
         self.write(&key_file, push.key_pem().as_bytes())?;
         self.write(&certificate_file, push.certificates_pem().as_bytes())?;
         Ok((push, topic))
@@ -302,10 +350,10 @@ impl Folder {
         };
         let bytes = crate::ids::hex_decode(text.trim()).ok_or_else(unusable)?;
         let (id, key) = bytes.split_at_checked(4).ok_or_else(unusable)?;
-        Ok(Crowd {
-            id: CrowdId(id.try_into().map_err(|_| unusable())?),
-            key: key.try_into().map_err(|_| unusable())?,
-        })
+        Ok(Crowd::new(
+            CrowdId(id.try_into().map_err(|_| unusable())?),
+            key.try_into().map_err(|_| unusable())?,
+        ))
     }
 
     /// The text of a file; `None` when it does not exist.
@@ -385,104 +433,5 @@ fn random<const N: usize>() -> [u8; N] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_folder_is_made_once_private_and_reused() {
-        let base = tempfile::tempdir().unwrap();
-        let dir = base.path().join("state/mdmstorm");
-        let made = State::open(&dir).unwrap();
-        let again = State::open(&dir).unwrap();
-        assert!(made.crowd == again.crowd && made.topic == again.topic);
-        assert_eq!(made.push.chain, again.push.chain);
-        assert_eq!(
-            made.device_authority.certificate(),
-            again.device_authority.certificate()
-        );
-        assert!(made.topic.starts_with(TOPIC_PREFIX));
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&dir), 0o700);
-        for entry in fs::read_dir(&dir).unwrap() {
-            assert_eq!(mode(&entry.unwrap().path()), 0o600);
-        }
-    }
-
-    #[test]
-    fn an_authority_that_was_brought_along_signs_for_the_topic_that_devices_know() {
-        let base = tempfile::tempdir().unwrap();
-        let dir = base.path().join("state");
-        let own = State::open(&dir).unwrap();
-        let (authority, key) = Authority::create("company", wall_now()).unwrap();
-        let given = GivenAuthority {
-            certificate: base.path().join("ca.pem"),
-            key: base.path().join("ca.key"),
-        };
-        fs::write(&given.certificate, authority.certificate_pem()).unwrap();
-        fs::write(&given.key, key).unwrap();
-        let state = State::open_with(&dir, Some(&given)).unwrap();
-        assert_eq!(state.topic, own.topic);
-        assert_eq!(topic_of(&state.push.chain[0]), Some(own.topic.clone()));
-        assert_ne!(state.push.chain, own.push.chain);
-        assert_eq!(state.apns_authority_path(), given.certificate);
-        let again = State::open_with(&dir, Some(&given)).unwrap();
-        assert_eq!(state.push.chain, again.push.chain);
-        let written = fs::read_to_string(&state.push_paths()[0]).unwrap();
-        assert_eq!(written, state.push.certificates_pem());
-        // Without it, everything is as it was.
-        assert_eq!(State::open(&dir).unwrap().push.chain, own.push.chain);
-        fs::remove_file(&given.key).unwrap();
-        let error = State::open_with(&dir, Some(&given)).unwrap_err();
-        assert!(error.to_string().contains("ca.key"), "{error}");
-    }
-
-    #[test]
-    fn two_that_come_first_at_once_agree() {
-        let base = tempfile::tempdir().unwrap();
-        let open = || State::open(&base.path().join("state")).unwrap().crowd;
-        let crowds: Vec<Crowd> = std::thread::scope(|scope| {
-            let runs: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
-            runs.into_iter().map(|run| run.join().unwrap()).collect()
-        });
-        assert!(crowds.windows(2).all(|pair| pair[0] == pair[1]));
-    }
-
-    #[test]
-    fn damage_is_named_with_its_file_and_remedy() {
-        let base = tempfile::tempdir().unwrap();
-        let dir = base.path().join("state");
-        State::open(&dir).unwrap();
-        let broken = |name: &str, content: &str| {
-            let path = dir.join(name);
-            let before = fs::read(&path).unwrap();
-            fs::write(&path, content).unwrap();
-            let error = State::open(&dir).unwrap_err().to_string();
-            fs::write(&path, before).unwrap();
-            assert!(
-                error.contains(name) && error.contains("remove the folder"),
-                "{error}"
-            );
-            error
-        };
-        assert!(broken("device-ca.pem", "junk").contains("no certificate"));
-        assert!(broken("crowd.key", "zz").contains("72 hexadecimal digits"));
-        assert!(broken("push.pem", "").contains("no certificate"));
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        let error = State::open(&dir).unwrap_err().to_string();
-        assert!(
-            error.contains("mode 755") && error.contains("chmod 700"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn the_default_folder_follows_the_xdg_rules() {
-        let dir = |xdg: Option<&str>, home: Option<&str>| {
-            State::default_dir(xdg.map(OsStr::new), home.map(OsStr::new))
-        };
-        assert_eq!(dir(Some("/x"), Some("/h")), Some("/x/mdmstorm".into()));
-        let fallback = Some("/h/.local/state/mdmstorm".into());
-        assert_eq!(dir(Some("relative"), Some("/h")), fallback);
-        assert_eq!(dir(None, None), None);
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;

@@ -17,16 +17,22 @@ use super::clock::Clock;
 use super::connection::Connector;
 use super::courier::Courier;
 use super::endpoint::{Endpoint, EndpointError};
-use super::health::Gauge;
+use super::enroll::{Enroller, News, Outfit};
+use super::errand::Errands;
+use super::health::{Connections, Gauge};
 use super::identity::{ClientTls, Identities};
 use super::redirect::PublicTargets;
+use super::roster::{Changes, Keeper};
 use super::scribe::{Batch, Scribe};
+use super::tickets::Tickets;
 use super::tokens::{Announcer, TokenChange};
 use super::wire::Wire;
 use crate::apns::slot::Keep;
 use crate::device::contract::{Change, Output, Push};
 use crate::device::environment::Environment;
-use crate::ids::{CohortId, DeviceId};
+use crate::device::keepsake::Start;
+use crate::fact::FactKind;
+use crate::ids::{Channel, CohortId, DeviceId};
 use crate::shard::{Shard, Share};
 use crate::time::SimTime;
 
@@ -59,8 +65,8 @@ const GATHER: Duration = Duration::from_millis(2);
 pub(super) struct WorkerPlan {
     pub(super) share: Share,
     pub(super) env: Arc<Environment>,
-    /// Cohort and enrolment time of each device of the share, in order.
-    pub(super) devices: Vec<(CohortId, SimTime)>,
+    /// Cohort and beginning of each device of the share, in order.
+    pub(super) devices: Vec<(CohortId, Start)>,
     /// The timeline of the share: scenario times already on the ruler, counted from time zero.
     pub(super) timeline: Vec<(Duration, DeviceId, Change)>,
     pub(super) clock: Clock,
@@ -74,7 +80,14 @@ pub(super) struct WorkerPlan {
     pub(super) handshakes: usize,
     pub(super) enrolling: Arc<Semaphore>,
     pub(super) open_sockets: Gauge,
+    pub(super) connections: Connections,
+    /// Whether devices resume TLS sessions.
+    pub(super) resume: bool,
     pub(super) tokens: mpsc::Sender<TokenChange>,
+    /// The way to the roster, if there is one.
+    pub(super) keeper: Option<Keeper>,
+    /// What devices need on their way to an identity.
+    pub(super) outfit: Outfit,
 }
 
 /// A running worker.
@@ -114,6 +127,8 @@ impl Worker {
 pub(super) struct Turner {
     shard: Shard,
     courier: Courier,
+    errands: Errands,
+    changes: Changes,
     announcer: Announcer,
     scribe: Scribe,
     inbox: mpsc::Receiver<ToWorker>,
@@ -143,9 +158,16 @@ impl Turner {
     ) -> Self {
         let mut shard = Shard::new(plan.env, plan.share);
         shard.reserve(plan.devices.len());
-        for (cohort, enroll_at) in plan.devices {
-            shard.add(cohort, enroll_at);
+        for (cohort, start) in plan.devices {
+            shard.add(cohort, start);
         }
+        let errands = Errands::new(Enroller::new(
+            plan.outfit,
+            plan.clock,
+            Arc::clone(&plan.identities),
+            Arc::clone(&plan.enrolling),
+            plan.keeper.clone(),
+        ));
         let courier = Courier::new(Carrier {
             clock: plan.clock,
             endpoint: plan.endpoint,
@@ -159,10 +181,14 @@ impl Turner {
             handshakes: Arc::new(Semaphore::new(plan.handshakes)),
             enrolling: plan.enrolling,
             open_sockets: plan.open_sockets,
+            connections: plan.connections,
+            tickets: plan.resume.then(Tickets::default),
         });
         Self {
             shard,
             courier,
+            errands,
+            changes: Changes::new(plan.keeper),
             announcer: Announcer::new(plan.tokens),
             scribe,
             inbox,
@@ -178,6 +204,7 @@ impl Turner {
 
     pub(super) async fn run(mut self) -> Histogram<u64> {
         let returns = self.courier.returns();
+        let reports = self.errands.reports();
         loop {
             self.serve_timers();
             if self.scribe.is_full() || self.clock.now() >= self.flush_due() {
@@ -186,6 +213,7 @@ impl Turner {
             let wake = self.deadline().min(self.flush_due());
             let event = tokio::select! {
                 () = returns.arrived() => Event::Answer,
+                () = reports.arrived() => Event::Answer,
                 message = self.inbox.recv() => message.map_or(Event::Stop, Event::Message),
                 () = tokio::time::sleep_until(self.clock.instant(wake)) => Event::Deadline,
                 () = self.announcer.pass_on(), if self.announcer.is_waiting() => Event::Announced,
@@ -195,10 +223,18 @@ impl Turner {
                 Event::Answer | Event::Announced | Event::Deadline => {}
                 Event::Stop => {
                     self.courier.reap();
+                    self.errands.reap();
                     break;
                 }
             }
             self.courier.reap();
+            self.errands.reap();
+            for _ in 0..TURN {
+                let Some(news) = reports.pop() else {
+                    break;
+                };
+                self.hear(news);
+            }
             for _ in 0..TURN {
                 let Some((channel, id, reply)) = returns.pop() else {
                     break;
@@ -215,7 +251,23 @@ impl Turner {
             }
         }
         self.flush().await;
+        self.changes.finish(&self.shard).await;
         self.lateness
+    }
+
+    /// What comes from an errand.
+    fn hear(&mut self, news: News) {
+        let now = self.clock.now();
+        match news {
+            News::Fact(fact) => self.scribe.note(now, fact),
+            News::Ended(device, id, obtained, place) => {
+                // One that goes on at once with Authenticate does not queue again behind all others.
+                self.courier.seat(Some((Channel::device(device), place)));
+                self.shard.obtained(now, device, id, obtained);
+                self.carry_out(now);
+                self.courier.seat(None);
+            }
+        }
     }
 
     fn receive(&mut self, message: ToWorker) {
@@ -303,6 +355,7 @@ impl Turner {
     /// Carries out what the devices want after an input they were handed at `now`, so that a fact
     /// has the very time at which its device acted.
     fn carry_out(&mut self, now: SimTime) {
+        let mut errands = Vec::new();
         for output in self.shard.drain() {
             match output {
                 Output::Send(request) => self.courier.send(request),
@@ -312,12 +365,24 @@ impl Turner {
                     let gate = self.announcer.announce(channel, epoch, since);
                     self.courier.hold(channel, gate);
                 }
-                Output::Note(fact) => self.scribe.note(now, fact),
+                Output::Obtain(errand) => errands.push(errand),
+                Output::Keep(device) => self.changes.note(device),
+                Output::Note(fact) => {
+                    if let FactKind::Enrolled { device, .. } = &fact {
+                        self.errands.enrolled(*device);
+                    }
+                    self.scribe.note(now, fact);
+                }
             }
+        }
+        for errand in errands {
+            let traits = self.shard.traits(errand.device);
+            self.errands.set_out(errand, traits);
         }
     }
 
     async fn flush(&mut self) {
+        self.changes.pass_on(&self.shard);
         self.scribe.flush().await;
         self.flushed = self.clock.now();
     }

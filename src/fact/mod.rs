@@ -4,7 +4,10 @@
 //! built from facts alone, so a report can be rebuilt from a recorded bundle. Facts are plain data;
 //! whoever records one has already taken the times.
 
+mod exchange;
+mod identity;
 mod no_entry;
+mod push;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +15,10 @@ use crate::condition::Conditions;
 use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex, PushId};
 use crate::time::SimTime;
 
+pub use exchange::{Broken, Got, ResultStatus, Said, Stamps};
+pub use identity::{IdentityStep, Obtaining, Refusal};
 pub use no_entry::NoEntry;
+pub use push::{Ignored, ServerPush, Unanswered};
 
 /// Something observed, and when it was over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +48,34 @@ pub enum FactKind {
         device: DeviceId,
         /// The last reason, as a lower-case fragment.
         reason: String,
+    },
+    /// One step towards a device's identity is over. What precedes Authenticate consists of these.
+    IdentityStep {
+        /// The device.
+        device: DeviceId,
+        /// Which step.
+        step: IdentityStep,
+        /// When it began: our own permits and places had been waited for.
+        since: SimTime,
+        /// When it was over; it is noted a little later.
+        until: SimTime,
+        /// Why it failed; `None` when it did not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<Refusal>,
+    },
+    /// A device has an identity that the target has not seen it with before.
+    IdentityObtained {
+        /// The device.
+        device: DeviceId,
+        /// What it is for.
+        why: Obtaining,
+        /// When the device set out for it.
+        since: SimTime,
+    },
+    /// A device goes on with what an earlier run enrolled it with.
+    Resumed {
+        /// The device.
+        device: DeviceId,
     },
     /// Enrolment is over; stages and timeline count from here (design section 3, "time zero").
     TimeZero,
@@ -271,6 +305,9 @@ impl FactKind {
         match self {
             Self::Enrolled { device, .. }
             | Self::EnrollmentFailed { device, .. }
+            | Self::IdentityStep { device, .. }
+            | Self::IdentityObtained { device, .. }
+            | Self::Resumed { device }
             | Self::Condition { device, .. }
             | Self::Clock { device, .. }
             | Self::Unenrolled { device, .. } => Some(*device),
@@ -303,18 +340,6 @@ impl FactKind {
     }
 }
 
-/// Why a push has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Unanswered {
-    /// The service keeps silent.
-    Hang,
-    /// The connection was reset.
-    Reset,
-    /// The connection ended with GOAWAY.
-    GoAway,
-}
-
 /// The two ends of an error chain: what failed, and why in the end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ErrorEnds {
@@ -332,30 +357,6 @@ pub struct ErrorCode {
     pub domain: String,
     /// `ErrorCode`.
     pub code: i64,
-}
-
-/// What a target's enqueue answer says about the push it sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ServerPush {
-    /// APNs took it, or so the target says.
-    Accepted,
-    /// The target reports a failure; the command is queued all the same.
-    Failed(String),
-    /// The answer does not say.
-    NotReported,
-}
-
-/// Why a device ignored a push.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ignored {
-    /// Its topic is not the one the device enrolled with.
-    WrongTopic,
-    /// Its PushMagic is not the device's.
-    WrongMagic,
-    /// The device is not enrolled.
-    NotEnrolled,
 }
 
 /// What made a device connect.
@@ -380,121 +381,4 @@ pub enum WakeReason {
     AgentReturn,
     /// Its token or enrolment changed.
     CheckIn,
-}
-
-/// What a device's request said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Said {
-    /// Check-in: Authenticate.
-    Authenticate,
-    /// Check-in: TokenUpdate.
-    TokenUpdate,
-    /// Check-in: CheckOut.
-    CheckOut,
-    /// Status Idle: it asks for work.
-    Idle,
-    /// The result of a command.
-    Result {
-        /// The command; `None` for a CommandFormatError about a command without CommandUUID.
-        uuid: Option<CommandUuid>,
-        /// Its status.
-        status: ResultStatus,
-    },
-}
-
-/// The status of a command's result (Apple, "Sending MDM commands to a device").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum ResultStatus {
-    /// Done.
-    Acknowledged,
-    /// Failed for good; an error chain says why.
-    Error,
-    /// The device could not read the command.
-    CommandFormatError,
-    /// Not at present; never terminal.
-    NotNow,
-}
-
-/// What came back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Got {
-    /// 2xx without a body: a check-in is accepted, a session is over.
-    Empty,
-    /// 2xx with a command.
-    Command {
-        /// The command.
-        uuid: CommandUuid,
-        /// Its request type.
-        request_type: String,
-    },
-    /// 2xx with a body that is no command. What the request said was delivered all the same.
-    Unreadable {
-        /// What is wrong with it.
-        what: String,
-    },
-    /// Any other status: nothing was delivered.
-    Status(u16),
-    /// No complete answer.
-    Lost(Broken),
-}
-
-impl Got {
-    /// Whether the request reached the server: a 2xx was read whole.
-    pub const fn is_delivered(&self) -> bool {
-        match self {
-            Self::Empty | Self::Command { .. } | Self::Unreadable { .. } => true,
-            Self::Status(_) | Self::Lost(_) => false,
-        }
-    }
-}
-
-/// When each step of a request happened. Later steps are `None` when it did not get that far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamps {
-    /// The device wanted it.
-    pub asked: SimTime,
-    /// The harness let it: a socket permit and a handshake slot were free. What passed is the
-    /// harness's, never the target's.
-    pub permitted: SimTime,
-    /// TCP and TLS stood; `None` on a connection that was already open.
-    pub connected: Option<SimTime>,
-    /// Just before its first byte was written.
-    pub sent: Option<SimTime>,
-    /// The first byte of the answer was there.
-    pub first_byte: Option<SimTime>,
-    /// The answer was read whole, or the attempt was given up.
-    pub read: SimTime,
-}
-
-/// Why a request has no complete answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Broken {
-    /// Nobody listens there, or the name does not resolve.
-    Unreachable(String),
-    /// The TLS handshake failed.
-    Tls(String),
-    /// The connection ended before the answer was whole.
-    Cut(String),
-    /// No whole answer within the timeout.
-    TimedOut,
-    /// The answer is not HTTP, or larger than we take.
-    Malformed(String),
-    /// Our own fault: no descriptor, no port. Never counted against the target.
-    Harness(String),
-}
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unreachable(why) => write!(f, "the target is unreachable: {why}"),
-            Self::Tls(why) => write!(f, "the TLS handshake failed: {why}"),
-            Self::Cut(why) => write!(f, "the connection was cut: {why}"),
-            Self::TimedOut => f.write_str("the target did not answer in time"),
-            Self::Malformed(what) => write!(f, "the answer is not usable HTTP: {what}"),
-            Self::Harness(why) => write!(f, "this machine ran out of something: {why}"),
-        }
-    }
 }

@@ -269,6 +269,11 @@ fn changed(change: Change) -> String {
         Change::EndRule(number) => format!("end rule {number}"),
         Change::RotateToken => "rotate token".to_owned(),
         Change::Reenroll => "re-enroll".to_owned(),
+        Change::RenewIdentity => "renew identity".to_owned(),
+        Change::RemoveProfile => "remove profile".to_owned(),
+        Change::EraseAndReenroll => "erase and re-enroll".to_owned(),
+        Change::Wish(wish) => wish.name().to_owned(),
+        Change::CloneOf(device) => format!("clone of device {}", device.0),
     }
 }
 

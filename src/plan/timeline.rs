@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CohortPlan, Order, TimelineEntry, devices, orders};
+use crate::device::contract::Change;
 use crate::ids::{DeviceId, OrderIndex};
 use crate::scenario::{Event, Reissue, Scenario};
 use crate::seed::{Purpose, Seed};
@@ -25,15 +26,29 @@ pub(super) fn changes(
             let subject = u64::from(device);
             let mut draw = seed.draw(Purpose::Spread, subject, u64::from(event.number), SPREAD);
             let at = event.at + draw.span(&event.spread);
-            entries.extend(event.changes.iter().map(|change| TimelineEntry {
-                at,
-                device: DeviceId(device),
-                change: *change,
+            let device = DeviceId(device);
+            let changes = event.changes.iter();
+            entries.extend(changes.filter_map(|change| {
+                let change = of_device(*change, device, cohorts)?;
+                Some(TimelineEntry { at, device, change })
             }));
         }
     }
     entries.sort_by_key(|entry| (entry.at, entry.device));
     entries
+}
+
+/// A change as it happens to one device: a clone is one of the device before it in its cohort, the
+/// first of the last. `None` for the only device of a cohort, which is nobody's copy.
+fn of_device(change: Change, device: DeviceId, cohorts: &[CohortPlan]) -> Option<Change> {
+    if !matches!(change, Change::CloneOf(_)) {
+        return Some(change);
+    }
+    let is_its = |it: &&CohortPlan| (it.first.0..it.first.0 + it.count).contains(&device.0);
+    let cohort = cohorts.iter().find(is_its)?;
+    let place = device.0 - cohort.first.0;
+    let before = (place + cohort.count - 1) % cohort.count;
+    (before != place).then(|| Change::CloneOf(DeviceId(cohort.first.0 + before)))
 }
 
 /// The devices an event happens to: of each cohort exactly its share, to the nearest device.

@@ -4,12 +4,14 @@
 //! length; what it cannot read it names in an error. Devices and the reference server share
 //! nothing but this module.
 
+pub mod access_right;
 pub mod checkin;
 pub mod command;
 pub mod error_chain;
 pub mod plist;
 mod plist_reader;
 mod plist_writer;
+pub mod profile;
 pub mod push;
 pub mod request_types;
 pub mod status_report;

@@ -2,12 +2,10 @@
 //!
 //! Idle asks for work, anything else is the result of a command.
 
-use std::borrow::Cow;
-
 use ::plist::{Dictionary, Value};
 use thiserror::Error;
 
-use super::checkin::User;
+use super::checkin::{Enrollee, User};
 use super::error_chain::ErrorItem;
 use super::plist::{self, PlistError};
 use super::plist_writer;
@@ -18,9 +16,9 @@ pub const SERVER_CONTENT_TYPE: &str = "application/x-apple-aspen-mdm; charset=UT
 
 /// What a device says about itself or a command.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StatusReport<'a> {
-    /// `UDID`.
-    pub udid: Cow<'a, str>,
+pub struct StatusReport {
+    /// `UDID`, or `EnrollmentID`.
+    pub udid: Enrollee,
     /// Whose channel it is; `None` for the device channel.
     pub user: Option<User>,
     /// `Status`.
@@ -102,11 +100,11 @@ pub fn idle(udid: &str) -> Vec<u8> {
     body
 }
 
-/// Writes the report of a user's channel that asks for work.
-pub fn idle_of_user(udid: &str, user: &User) -> Vec<u8> {
+/// Writes the report of a user's channel, or of a user enrolment, that asks for work.
+pub fn idle_of(udid: Enrollee, user: Option<User>) -> Vec<u8> {
     StatusReport {
-        udid: udid.into(),
-        user: Some(user.clone()),
+        udid,
+        user,
         status: Status::Idle,
         uuid: None,
         error_chain: Vec::new(),
@@ -123,7 +121,7 @@ const IDLE_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
     \t<key>UDID</key>\n\t<string>";
 const IDLE_TAIL: &str = "</string>\n</dict>\n</plist>\n";
 
-impl StatusReport<'_> {
+impl StatusReport {
     /// Writes the report. The fields above win over keys of the same name in the payload.
     pub fn encode(self) -> Vec<u8> {
         let mut root = self.payload;
@@ -135,27 +133,31 @@ impl StatusReport<'_> {
             root.insert("CommandUUID".into(), uuid.0.as_ref().into());
         }
         if let Some(user) = &self.user {
-            user.put_into(&mut root);
+            user.put_into(&mut root, &self.udid);
         }
         root.insert("Status".into(), self.status.name().into());
-        root.insert("UDID".into(), self.udid.into_owned().into());
+        self.udid.put_into(&mut root);
         plist::encode(&root)
     }
 
     /// Reads a report as a server does. A status that nobody knows is kept as text.
-    pub fn decode(body: &[u8]) -> Result<StatusReport<'static>, StatusReportError> {
+    pub fn decode(body: &[u8]) -> Result<Self, StatusReportError> {
         let Some(mut payload) = plist::decode(body)?.into_dictionary() else {
             return Err(StatusReportError::NotADictionary);
         };
         let user = User::take_from(&mut payload);
+        let udid = Enrollee::of(&payload).ok_or(StatusReportError::Missing { key: "UDID" })?;
+        payload.remove(match udid {
+            Enrollee::Udid(_) => "UDID",
+            Enrollee::EnrollmentId(_) => "EnrollmentID",
+        });
         let mut take = |key| payload.remove(key);
         let string = |value: Option<Value>| value.and_then(Value::into_string);
-        let udid = string(take("UDID")).ok_or(StatusReportError::Missing { key: "UDID" })?;
         let status = string(take("Status")).ok_or(StatusReportError::Missing { key: "Status" })?;
         let uuid = string(take("CommandUUID")).filter(|uuid| !uuid.is_empty());
         let chain = take("ErrorChain").and_then(Value::into_array);
-        Ok(StatusReport {
-            udid: Cow::Owned(udid),
+        Ok(Self {
+            udid,
             user,
             status: Status::of_name(&status),
             uuid: uuid.map(|uuid| CommandUuid(uuid.into())),
@@ -173,7 +175,7 @@ impl StatusReport<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::checkin::tests::any_user;
+    use super::super::checkin::tests::{any_enrollee, any_user};
     use super::super::plist::tests::{any_dictionary, any_text};
     use super::*;
 
@@ -195,7 +197,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_report_round_trips(
-            udid in any_text(),
+            udid in any_enrollee(),
             user in prop::option::of(any_user()),
             status in "Idle|Acknowledged|Error|CommandFormatError|NotNow|Busy",
             uuid in prop::option::of("[!-~]{1,40}"),
@@ -203,7 +205,7 @@ mod tests {
             payload in any_dictionary(),
         ) {
             let report = StatusReport {
-                udid: udid.into(),
+                udid,
                 user,
                 status: Status::of_name(&status),
                 uuid: uuid.map(|uuid| CommandUuid(uuid.into())),

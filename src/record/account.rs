@@ -9,6 +9,7 @@ use crate::metric::{Owner, Phase};
 use crate::time::SimTime;
 
 use super::cause::Cause;
+use super::enrolling::Enrolling;
 use super::failures::Failures;
 use super::histogram::Histograms;
 use super::interval::Interval;
@@ -193,6 +194,8 @@ pub struct Account {
     pub target_silent: bool,
     /// How long devices took to enrol, in microseconds.
     pub enrollment: Histogram<u64>,
+    /// How they did it, step by step.
+    pub enrolling: Enrolling,
 }
 
 impl Account {

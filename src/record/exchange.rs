@@ -32,7 +32,16 @@ impl Ledger {
     ) {
         let reported = match said {
             Said::Result { uuid, .. } => uuid.as_ref(),
-            Said::Authenticate | Said::TokenUpdate | Said::CheckOut | Said::Idle => None,
+            Said::Idle
+            | Said::Authenticate
+            | Said::TokenUpdate
+            | Said::CheckOut
+            | Said::UserAuthenticate
+            | Said::SetBootstrapToken
+            | Said::GetBootstrapToken
+            | Said::GetToken
+            | Said::ReturnToService
+            | Said::DeclarativeManagement { .. } => None,
         };
         let reported_id = reported.and_then(|uuid| self.command(channel, uuid));
         let mut born = None;
@@ -46,7 +55,9 @@ impl Ledger {
                 Answer::Command(self.command(channel, uuid))
             }
             (Got::Unreadable { .. }, None) => Answer::Unreadable,
-            (Got::Empty | Got::Status(_) | Got::Lost(_), None) => Answer::Empty,
+            (Got::Empty | Got::Content { .. } | Got::Status(_) | Got::Lost(_), None) => {
+                Answer::Empty
+            }
         };
         let request = Request {
             says: says(said, reported_id),
@@ -62,6 +73,10 @@ impl Ledger {
         self.note_answer(channel, got, stamps, read);
         if *said == Said::Authenticate && got.is_delivered() {
             self.authenticated(channel.device, (sent, read), seen.max(read));
+        }
+        if *said == Said::TokenUpdate && got.is_delivered() && channel.user == 0 {
+            // The target manages it again.
+            self.device(channel.device, |it| it.unenrolled = None);
         }
         if let (Said::Result { status, .. }, true) = (said, got.is_delivered()) {
             self.result(&Delivered {
@@ -104,7 +119,7 @@ impl Ledger {
         let known = self.known(channel.device);
         let is_own_fault = known.held.is_cut_off() || self.is_clocks_fault(channel.device, got);
         let kind = match got {
-            Got::Empty | Got::Command { .. } | Got::Unreadable { .. } => None,
+            Got::Empty | Got::Command { .. } | Got::Content { .. } | Got::Unreadable { .. } => None,
             Got::Status(status) => Some(FailureKind::Status(*status)),
             Got::Lost(broken) => Some(failure_kind(broken, stamps.sent)),
         };

@@ -37,6 +37,7 @@ impl Ledger {
                 );
             }
         }
+        self.enrolling.finish();
         Account {
             at,
             orderer: self.setup.orderer,
@@ -56,6 +57,7 @@ impl Ledger {
             intervals: self.intervals,
             lateness: self.lateness,
             enrollment: self.enrollment,
+            enrolling: self.enrolling,
             target_silent: silent_since.is_some(),
         }
     }

@@ -76,7 +76,7 @@ impl Request {
 /// cannot tell a dead server from a dead line; silence and nonsense on an open one are the target's.
 pub(super) fn blame(got: &Got, stamps: &Stamps) -> Option<Owner> {
     match got {
-        Got::Empty | Got::Command { .. } | Got::Unreadable { .. } => None,
+        Got::Empty | Got::Command { .. } | Got::Content { .. } | Got::Unreadable { .. } => None,
         Got::Status(_) => Some(Owner::Target),
         Got::Lost(broken) => Some(match broken {
             // What was never written got lost on the way.
@@ -91,7 +91,15 @@ pub(super) fn blame(got: &Got, stamps: &Stamps) -> Option<Owner> {
 /// What a request says, with the ledger's number for the command.
 pub(super) fn says(said: &Said, command: Option<CommandId>) -> Says {
     match said {
-        Said::Authenticate | Said::TokenUpdate | Said::CheckOut => Says::CheckIn,
+        Said::Authenticate
+        | Said::TokenUpdate
+        | Said::CheckOut
+        | Said::UserAuthenticate
+        | Said::SetBootstrapToken
+        | Said::GetBootstrapToken
+        | Said::GetToken
+        | Said::ReturnToService
+        | Said::DeclarativeManagement { .. } => Says::CheckIn,
         Said::Idle => Says::Idle,
         Said::Result { status, .. } => Says::Result(command, *status),
     }

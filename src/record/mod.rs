@@ -9,6 +9,7 @@ pub mod account;
 pub mod cause;
 mod command;
 mod devices;
+pub mod enrolling;
 mod exchange;
 pub mod failures;
 mod finish;
@@ -36,6 +37,7 @@ use account::{Beside, DeviceTally, PushTally, Tally};
 use cause::situation::{Failure, LastPush, ProviderRefusal, Refusal};
 use command::{Open, Stand};
 use devices::DeviceRecord;
+use enrolling::Enrolling;
 use failures::Failures;
 use histogram::{Histograms, latencies, sample};
 use interval::{Current, Interval};
@@ -81,6 +83,7 @@ pub struct Ledger {
     intervals: Vec<Interval>,
     lateness: Histogram<u64>,
     enrollment: Histogram<u64>,
+    enrolling: Enrolling,
     last_answer: SimTime,
     /// Failed requests in a row since the last answer, and when the first of them was.
     failing: Failing,
@@ -189,6 +192,7 @@ impl Ledger {
             intervals: Vec::new(),
             lateness: latencies(),
             enrollment: latencies(),
+            enrolling: Enrolling::default(),
             last_answer: SimTime::ZERO,
             failing: Failing::default(),
             setup,
@@ -202,13 +206,35 @@ impl Ledger {
         match &fact.kind {
             FactKind::Enrolled { device, since } => {
                 // One that enrols anew is no second device.
-                if self.enrolls_first(*device) {
+                let first = self.enrolls_first(*device);
+                let since = self.enrolling.enrolled(*device, *since, at, first);
+                if first {
                     self.devices_of(*device, |tally| tally.enrolled += 1);
-                    sample(&mut self.enrollment, micros(*since, at));
+                    sample(&mut self.enrollment, micros(since, at));
                 }
             }
             FactKind::EnrollmentFailed { device, .. } => {
+                self.enrolling.gave_up(*device);
                 self.devices_of(*device, |tally| tally.enrollment_failed += 1);
+            }
+            FactKind::Resumed { device } => {
+                self.enrolling.resumed += 1;
+                if self.enrolls_first(*device) {
+                    self.devices_of(*device, |tally| tally.enrolled += 1);
+                }
+            }
+            FactKind::IdentityStep {
+                device,
+                step,
+                since,
+                until,
+                failed,
+            } => {
+                let (span, failed) = ((*since, *until), failed.as_ref());
+                self.enrolling.step(*device, *step, span, failed);
+            }
+            FactKind::IdentityObtained { device, why, .. } => {
+                self.enrolling.obtained(*device, *why);
             }
             FactKind::TimeZero => self.snapshots.time_zero(at),
             FactKind::Condition { device, now } => {
@@ -245,7 +271,10 @@ impl Ledger {
                 said,
                 stamps,
                 got,
-            } => self.exchange(*channel, said, stamps, got, at),
+            } => {
+                self.enrolling.exchange(*channel, said, stamps, got);
+                self.exchange(*channel, said, stamps, got, at);
+            }
             FactKind::Executed {
                 channel,
                 uuid,
@@ -278,7 +307,10 @@ impl Ledger {
                 self.channel(*channel).spin = None;
                 self.enter(*channel, at, Moment::SessionEnded);
             }
-            FactKind::Violation { .. } => self.beside.violations += 1,
+            FactKind::Violation { channel, what } => {
+                self.beside.violations += 1;
+                self.enrolling.explained(channel.device, what);
+            }
         }
     }
 

@@ -107,6 +107,9 @@ impl Ledger {
             FactKind::ProviderCut { why } => self.count_cut(why),
             FactKind::Enrolled { .. }
             | FactKind::EnrollmentFailed { .. }
+            | FactKind::IdentityStep { .. }
+            | FactKind::IdentityObtained { .. }
+            | FactKind::Resumed { .. }
             | FactKind::TimeZero
             | FactKind::Condition { .. }
             | FactKind::Clock { .. }

@@ -24,6 +24,8 @@ pub(super) struct Enrollment {
     pub(super) alarm: Option<SimTime>,
     /// Grows with each TokenUpdate, so that the outcome of an older push is told apart.
     pub(super) epoch: u32,
+    /// The bootstrap token that a Mac has left here.
+    pub(super) bootstrap_token: Option<Box<[u8]>>,
 }
 
 /// Whose channel it is.
@@ -70,6 +72,7 @@ impl Enrollment {
             last_contact: None,
             alarm: None,
             epoch: 0,
+            bootstrap_token: None,
         }
     }
 
@@ -77,6 +80,7 @@ impl Enrollment {
     pub(super) fn begin(&mut self) {
         self.stage = Stage::Authenticated;
         self.queue.clear();
+        self.bootstrap_token = None;
         self.last_contact = None;
     }
 

@@ -17,6 +17,7 @@ mod admin;
 mod answer;
 mod enrollment;
 mod queue;
+mod services;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -25,8 +26,9 @@ use std::time::Duration;
 pub use admin::{PushOrder, PushResult, Submission, Ticket, WithPush};
 pub use answer::Answer;
 use enrollment::{Enrollment, Holder, Stage};
+pub use services::NetworkUsers;
 
-use crate::protocol::checkin::{CheckIn, CheckInError, TokenUpdate, User};
+use crate::protocol::checkin::{CheckIn, TokenUpdate, User};
 use crate::protocol::status_report::{Status, StatusReport};
 use crate::time::SimTime;
 
@@ -44,6 +46,10 @@ pub struct Settings {
     /// The topic of the push certificate. Devices with another one cannot be pushed and are
     /// refused; `None` takes every topic.
     pub push_topic: Option<String>,
+    /// Whether a device that waits in Setup Assistant is sent DeviceConfigured.
+    pub configures: bool,
+    /// What happens to network users of Macs.
+    pub network_users: NetworkUsers,
 }
 
 impl Default for Settings {
@@ -52,6 +58,8 @@ impl Default for Settings {
             repush_after: Duration::from_secs(60),
             repush_every: Duration::from_secs(600),
             push_topic: None,
+            configures: true,
+            network_users: NetworkUsers::default(),
         }
     }
 }
@@ -61,7 +69,7 @@ impl Default for Settings {
 pub struct Reply {
     /// The HTTP status. Never 401, which makes a device remove its enrolment.
     pub status: u16,
-    /// A command, or nothing.
+    /// A command, what a check-in message asked for, or nothing.
     pub body: Vec<u8>,
 }
 
@@ -69,10 +77,16 @@ impl Reply {
     const EMPTY: Self = Self::of(200);
     /// What the device said makes no sense, or it did not say who it is.
     const BAD_REQUEST: Self = Self::of(400);
+    /// There is no such thing.
+    const NOT_FOUND: Self = Self::of(404);
     /// This user is not managed.
     const GONE: Self = Self::of(410);
     /// Not enrolled, or with another certificate; 500, as NanoMDM answers.
     const NOT_ENROLLED: Self = Self::of(500);
+
+    const fn with(body: Vec<u8>) -> Self {
+        Self { status: 200, body }
+    }
 
     const fn of(status: u16) -> Self {
         Self {
@@ -119,23 +133,16 @@ impl Server {
                 self.authenticate(identity, &message.udid, &message.topic)
             }
             Ok(CheckIn::TokenUpdate(message)) => self.token_update(now, identity, &message),
-            Ok(CheckIn::CheckOut(message)) => {
-                let Some(slot) = self.enrolled(identity, &message.udid) else {
-                    return Reply::NOT_ENROLLED;
-                };
-                for slot in self.channels_of(slot) {
-                    self.enrollments[slot as usize].stage = Stage::CheckedOut;
-                    self.set_alarm(slot, None);
-                }
-                Reply::EMPTY
+            Ok(CheckIn::CheckOut(message)) => self.check_out(identity, &message),
+            Ok(CheckIn::UserAuthenticate(message)) => self.user_authenticate(identity, &message),
+            Ok(CheckIn::SetBootstrapToken(message)) => self.set_bootstrap_token(identity, message),
+            Ok(CheckIn::GetBootstrapToken(message)) => self.get_bootstrap_token(identity, &message),
+            Ok(CheckIn::GetToken(message)) => self.get_token(identity, &message),
+            Ok(CheckIn::ReturnToService(message)) => self.return_to_service(identity, &message),
+            Ok(CheckIn::DeclarativeManagement(message)) => {
+                self.declarative_management(identity, &message)
             }
-            Err(CheckInError::UnknownMessage { name }) if name == "UserAuthenticate" => Reply::GONE,
-            Err(
-                CheckInError::UnknownMessage { .. }
-                | CheckInError::Unreadable(_)
-                | CheckInError::NotADictionary
-                | CheckInError::Missing { .. },
-            ) => Reply::BAD_REQUEST,
+            Err(_) => Reply::BAD_REQUEST,
         }
     }
 
@@ -263,7 +270,12 @@ impl Server {
             },
         };
         let enrollment = &mut self.enrollments[slot as usize];
+        let is_first = matches!(enrollment.stage, Stage::Authenticated);
         enrollment.enable(message);
+        if is_first && message.awaiting_configuration && self.settings.configures {
+            self.configure(slot);
+        }
+        let enrollment = &mut self.enrollments[slot as usize];
         if enrollment.queue.has_open() {
             // Not at once: a push right after TokenUpdate can be lost, because APNs may not know
             // the topic yet (protocol.md 2.5).

@@ -29,6 +29,8 @@ pub enum Caveat {
     Clipped(u64),
     /// There were more series than are kept apart.
     CrowdedSeries,
+    /// RSA keys of devices came from a pool of primes.
+    PooledKeys,
     /// Anything else a driver knows, as a whole sentence.
     Other(&'static str, String),
 }
@@ -57,6 +59,7 @@ impl Caveat {
             Self::Observed => "observed",
             Self::Clipped(_) => "clipped",
             Self::CrowdedSeries => "crowded-series",
+            Self::PooledKeys => "pooled-keys",
             Self::Other(name, _) => name,
         }
     }
@@ -103,6 +106,10 @@ impl Caveat {
             }
             Self::CrowdedSeries => "There were more cohorts, stages and request types than are \
                                     kept apart; some are missing from the details."
+                .to_owned(),
+            Self::PooledKeys => "RSA keys of devices were put together from a pool of primes \
+                                 (identity.keys = \"pool\"): different, but not secret, and \
+                                 quicker than devices make them."
                 .to_owned(),
             Self::Other(_, sentence) => sentence.clone(),
         }

@@ -6,6 +6,7 @@ use askama::Template;
 
 use crate::record::interval::Interval;
 
+use super::enrolling::EnrollmentReport;
 use super::expect::ExpectationResult;
 use super::failed::FailedGroup;
 use super::latency::{Latency, count, show};
@@ -70,6 +71,14 @@ impl Page<'_> {
 
     fn validity(&self, validity: &Validity) -> &'static str {
         validity.name()
+    }
+
+    fn per_second(&self, rate: &f64) -> String {
+        format!("{rate:.0}")
+    }
+
+    fn identities(&self, enrolling: &EnrollmentReport) -> String {
+        enrolling.identities().join("; ")
     }
 
     fn headline(&self) -> [(&'static str, &Latency); 4] {

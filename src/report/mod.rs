@@ -5,6 +5,7 @@
 //! renderings, one file each.
 
 pub mod caveat;
+pub mod enrolling;
 pub mod exit;
 pub mod expect;
 pub mod failed;
@@ -27,11 +28,12 @@ use crate::metric::{Phase, Threshold};
 use crate::time::WallTime;
 
 use caveat::{Caveat, CaveatLine};
+use enrolling::EnrollmentReport;
 use expect::{Expectation, ExpectationResult};
 use failed::FailedGroup;
 use latency::Latency;
 use threshold::ThresholdResult;
-use validity::{Health, Signal, Validity};
+use validity::{ConnectionTally, Health, Signal, Validity};
 
 /// The version of the schema of `summary.json`. It grows when a reader could break.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -131,6 +133,9 @@ pub struct Report {
     pub devices: Devices,
     /// How long devices took to enrol.
     pub enrollment: Latency,
+    /// How they did it, where there is more to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolling: Option<EnrollmentReport>,
     /// Commands; ordered is the sum of completed, failed, rejected, cancelled and pending.
     pub commands: Commands,
     /// Pushes.
@@ -368,6 +373,15 @@ pub struct HealthReport {
     pub dropped_events: u64,
     /// The most sockets open at once.
     pub open_sockets_max: u64,
+    /// What the devices' connections agreed on.
+    #[serde(default)]
+    pub connections: ConnectionTally,
+    /// CPU time of mdmstorm in milliseconds, preparation included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<f64>,
+    /// CPU time of the embedded target in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_cpu_ms: Option<f64>,
     /// Requests that limits of this machine stopped.
     pub harness_failures: u64,
     /// Orders taken up, as a share of those planned by then.

@@ -1,12 +1,14 @@
 //! From an account to a report: what is counted, grouped and judged.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::metric::{Metric, Owner, Phase};
 use crate::record::account::{Account, DeviceTally, Pending, Tally};
 use crate::record::setup::Orderer;
 
 use super::caveat::{Caveat, CaveatLine};
+use super::enrolling::EnrollmentReport;
 use super::exit::Exit;
 use super::latency::{Latency, count, millis, share};
 use super::threshold::evaluate;
@@ -71,6 +73,7 @@ impl Report {
             duration_ms: millis(account.at.as_micros()),
             devices: devices(&account.all_devices()),
             enrollment: Latency::of(&account.enrollment),
+            enrolling: EnrollmentReport::of(&account.enrolling),
             commands: commands(account, &total),
             pushes: pushes(account),
             providers_cut: account.providers_cut.clone(),
@@ -188,10 +191,17 @@ fn health(account: &Account, run: &RunFacts, latency: &Latencies) -> HealthRepor
         cpu_percent: run.health.cpu_percent,
         dropped_events: run.health.dropped_events,
         open_sockets_max: run.health.open_sockets_max,
+        connections: run.health.connections,
+        cpu_ms: run.health.cpu.map(in_millis),
+        target_cpu_ms: run.health.target_cpu.map(in_millis),
         harness_failures: beside.harness_failures,
         achieved_share,
         signals,
     }
+}
+
+fn in_millis(span: Duration) -> f64 {
+    millis(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
 }
 
 fn caveats(account: &Account, run: &RunFacts, latency: &Latencies) -> Vec<CaveatLine> {

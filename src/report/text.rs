@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::expect::ExpectationResult;
 use super::latency::{Latency, count, show};
 use super::threshold::{ThresholdResult, Unit};
-use super::validity::Validity;
+use super::validity::{ConnectionTally, Validity};
 use super::{Outcome, PhaseReport, Report};
 
 /// Whether words that matter are coloured.
@@ -50,6 +50,7 @@ pub fn render(report: &Report, paint: Paint) -> String {
     banner(&mut text, report, paint);
     commands(&mut text, report, paint);
     latencies(&mut text, report, paint);
+    enrolling(&mut text, report, paint);
     phases(&mut text, report, paint);
     pending(&mut text, report, paint);
     failed(&mut text, report, paint);
@@ -180,6 +181,40 @@ fn latencies(text: &mut String, report: &Report, paint: Paint) {
             text,
             &format!("   {n} completed without a push and are in no push latency"),
         );
+    }
+}
+
+/// The most kinds of failures that are shown.
+const FAILURES_SHOWN: usize = 8;
+
+fn enrolling(text: &mut String, report: &Report, paint: Paint) {
+    let Some(enrolling) = &report.enrolling else {
+        return;
+    };
+    heading(text, paint, "enrolment");
+    let mut rows = vec![cells("|n|p50|p90|p99|max|worst")];
+    for step in &enrolling.steps {
+        let mut row = numbers(&step.step, &step.latency);
+        row.push(format!("device {}", step.worst_device));
+        rows.push(row);
+    }
+    if rows.len() > 1 {
+        table(text, &rows);
+    }
+    let mut said = enrolling.identities();
+    if let Some(rate) = enrolling.per_second {
+        said.insert(0, format!("{rate:.0} devices enrolled per second"));
+    }
+    if !said.is_empty() {
+        line(text, &format!("   {}", said.join("; ")));
+    }
+    for failure in enrolling.failures.iter().take(FAILURES_SHOWN) {
+        let (number, reason) = (count(failure.count), paint.doubtful(&failure.reason));
+        line(
+            text,
+            &format!("   {number:>6}  {reason}  at {}", failure.step),
+        );
+        line(text, &format!("           {}", failure.example));
     }
 }
 
@@ -348,6 +383,18 @@ fn health(text: &mut String, report: &Report, paint: Paint) {
             health.achieved_share * 100.0,
         ),
     );
+    let ConnectionTally {
+        all,
+        http2,
+        resumed,
+    } = health.connections;
+    if http2 + resumed > 0 {
+        let (all, http2, resumed) = (count(all), count(http2), count(resumed));
+        line(
+            text,
+            &format!("   {all} connections, {http2} over HTTP/2, {resumed} with a resumed session"),
+        );
+    }
     for signal in &health.signals {
         let verdict = validity(signal.verdict, paint);
         let (name, sentence) = (&signal.name, &signal.sentence);

@@ -33,7 +33,7 @@ pub enum Unit {
     Ms,
     /// A count.
     Count,
-    /// A share of the orders, 0 to 1.
+    /// A share of the orders, or of the devices, 0 to 1.
     Share,
 }
 
@@ -42,7 +42,23 @@ pub fn evaluate(threshold: &Threshold, account: &Account) -> ThresholdResult {
     let (observed, unit) = observe(threshold, account);
     // Limits on latencies are in microseconds, as samples are.
     let passed = observed.map_or_else(
-        || matches!(threshold.metric, Metric::Phase(_) | Metric::PendingAge),
+        || match threshold.metric {
+            Metric::Phase(_) | Metric::PendingAge => true,
+            // Nobody had to enrol: all were enrolled in an earlier run.
+            Metric::Enrollment => {
+                let resumed = account.enrolling.resumed;
+                resumed > 0 && resumed >= account.all_devices().planned
+            }
+            Metric::PushToCompletion
+            | Metric::LastPushToCompletion
+            | Metric::ServerTime
+            | Metric::EnrollmentFailed
+            | Metric::Completed
+            | Metric::Failed
+            | Metric::Rejected
+            | Metric::Pending
+            | Metric::PendingTarget => false,
+        },
         |observed| threshold.limit.holds(observed),
     );
     ThresholdResult {
@@ -77,6 +93,11 @@ fn observe(threshold: &Threshold, account: &Account) -> (Option<f64>, Unit) {
                     .expect("a histogram that resizes takes seven days");
             }
             ages
+        }
+        Metric::Enrollment => account.enrollment.clone(),
+        Metric::EnrollmentFailed => {
+            let devices = account.all_devices();
+            return counted(threshold, devices.enrollment_failed, devices.planned);
         }
         Metric::Completed => return counted(threshold, tally.completed, tally.ordered),
         Metric::Failed => return counted(threshold, tally.failed, tally.ordered),

@@ -2,6 +2,8 @@
 //!
 //! Limits are those of `measurement.md` 2.3. Each signal says what it saw and what to do.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,18 @@ impl Validity {
     }
 }
 
+/// Connections of devices to the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct ConnectionTally {
+    /// All that were opened.
+    pub all: u64,
+    /// Over HTTP/2; the others over HTTP/1.1.
+    pub http2: u64,
+    /// With a TLS session that was resumed; the others with a full handshake, or without TLS.
+    pub resumed: u64,
+}
+
 /// What the engine saw of this machine and of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
@@ -42,6 +56,12 @@ pub struct Health {
     pub events: u64,
     /// The most sockets open at once.
     pub open_sockets_max: u64,
+    /// What the devices' connections agreed on.
+    pub connections: ConnectionTally,
+    /// CPU time of this process, preparation included; `None` on virtual time.
+    pub cpu: Option<Duration>,
+    /// CPU time of the embedded target.
+    pub target_cpu: Option<Duration>,
     /// Orders taken up and planned by then; equal when the operator kept its pace.
     pub achieved: u64,
     /// Orders planned by then.
@@ -185,6 +205,7 @@ mod tests {
             achieved: 97,
             planned: 100,
             open_sockets_max: 0,
+            ..Health::default()
         };
         assert_eq!(
             verdicts(&health, 0.0, None),

@@ -87,6 +87,9 @@ pub(super) const POLL_ON: &str = "boot";
 /// [I] How long a restart takes: nothing is published.
 pub(super) const BOOT: Dist = millis(30_000, 90_000);
 
+/// [I] How long a system update takes that a server wants before enrolment: nothing is published.
+pub(super) const UPDATE: Dist = millis(600_000, 1_800_000);
+
 /// [I] A network that blocks 5223 is taken to block or intercept the fallback on 443 as well, or
 /// administrators would not meet this cause (protocol notes 5.5).
 pub(super) const FALLBACK_443: bool = false;
@@ -226,6 +229,7 @@ pub const ASSUMED: &[Assumption] = &[
     inferred("cohorts.power", AS_PRESET, NOTHING),
     inferred("cohorts.power.share-off", AWAY, NOTHING),
     inferred("cohorts.power.boot", "30s..1m 30s", "nothing published"),
+    inferred("cohorts.power.update", "10m..30m", "nothing published"),
     inferred("cohorts.power.battery", AS_PRESET, NOTHING),
     inferred("cohorts.power.battery.share-on-battery", AWAY, NOTHING),
     inferred("cohorts.power.low-power", AS_PRESET, NOTHING),
@@ -301,6 +305,7 @@ mod tests {
             ("cohorts.poll-delay", written_dist(&POLL_DELAY)),
             ("cohorts.poll-on", format!("[{POLL_ON:?}]")),
             ("cohorts.power.boot", written_dist(&BOOT)),
+            ("cohorts.power.update", written_dist(&UPDATE)),
             ("cohorts.link.fallback-443", FALLBACK_443.to_string()),
             (
                 "cohorts.lock.offline-before-first-unlock",

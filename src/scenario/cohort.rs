@@ -7,7 +7,7 @@ use super::error::{Problems, suggest};
 use super::found::Found;
 use super::resolve::Resolving;
 use super::{Amount, Cohort, StageCommand, assumed, hardware, life, preset, rules};
-use crate::device::traits::{BackOff, Platform, ReplyTimes, RuleScope, Traits};
+use crate::device::traits::{BackOff, Platform, ReplyTimes, RuleScope, Traits, Update};
 use crate::ids::CohortId;
 use crate::seed::Dist;
 
@@ -144,6 +144,10 @@ pub(super) fn all(found: &Found, resolving: &mut Resolving) -> Vec<Cohort> {
     cohorts
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line for each of a cohort's traits"
+)]
 fn cohort(found: &Found, resolving: &mut Resolving) -> Cohort {
     let name = found.text("name").cloned().unwrap_or_default();
     let preset = found
@@ -193,6 +197,7 @@ fn cohort(found: &Found, resolving: &mut Resolving) -> Cohort {
             supervised: flag("supervised", preset.supervised),
             passcode: flag("passcode", preset.passcode),
             users: life::users(found, &preset, platform, resolving),
+            network_users: flag("network-users", false),
             push_latency,
             stored_push_delay,
             wake_delay,
@@ -203,6 +208,19 @@ fn cohort(found: &Found, resolving: &mut Resolving) -> Cohort {
             woken_by_push: life::woken_by_push(found, resolving),
             offline_before_first_unlock: life::offline_before_first_unlock(found, resolving),
             boot: life::boot(found, resolving),
+            update: Update {
+                takes: life::update(found, resolving),
+                latest: hardware::versions(model.platform)
+                    .last()
+                    .unwrap_or_else(|| hardware::usual_version(model.platform))
+                    .to_owned(),
+                builds: hardware::versions(model.platform)
+                    .filter_map(|version| {
+                        let build = hardware::build(model.platform, version)?;
+                        Some((version.to_owned(), build.to_owned()))
+                    })
+                    .collect(),
+            },
             poll_on: life::poll_on(found, resolving),
             push_link: life::push_link(found, resolving),
             link: life::link(found, resolving),

@@ -66,6 +66,15 @@ pub(super) enum Limit {
 
 /// One accessor for each kind of value: `None` when the key is absent or was wrong.
 impl Found {
+    /// A table without keys.
+    pub(super) const fn empty() -> Self {
+        Self {
+            place: 0..0,
+            values: BTreeMap::new(),
+            present: Vec::new(),
+        }
+    }
+
     pub(super) fn text(&self, key: &str) -> Option<&String> {
         if let Some(Typed::Text(value)) = self.typed(key) {
             Some(value)

@@ -79,8 +79,8 @@ pub(super) fn apns(
     resolving: &mut Resolving,
 ) -> Apns {
     let usual_port = match target {
-        Target::Embedded => 0,
-        Target::Nanomdm(_) | Target::Observe(_) => APNS_PORT,
+        Target::Embedded(_) => 0,
+        Target::Nanomdm(_) | Target::Micromdm(_) | Target::Observe(_) => APNS_PORT,
     };
     let section = found.table("apns");
     if let Some(section) = section {

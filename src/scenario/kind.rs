@@ -100,6 +100,8 @@ pub(super) enum Kind {
     Request,
     /// Names and values of HTTP headers.
     Headers,
+    /// Beginnings of URLs, and what takes their place.
+    Rewrites,
     /// A dictionary that goes into a command.
     Dictionary,
     /// Distributions by request type.
@@ -152,7 +154,9 @@ impl Kind {
             Self::Table(section) | Self::Variant(section) => Shape::Table(section),
             Self::TableOr(section, _) | Self::ShareOr(section) => Shape::TableOrWord(section),
             Self::Tables(section) | Self::TableOrTables(section) => Shape::Tables(section),
-            Self::Headers | Self::Dictionary | Self::ReplyTimes | Self::Secret => Shape::Map,
+            Self::Headers | Self::Rewrites | Self::Dictionary | Self::ReplyTimes | Self::Secret => {
+                Shape::Map
+            }
             Self::Text
             | Self::Name
             | Self::Url
@@ -237,6 +241,7 @@ impl Kind {
             Self::Requests => "a list of request types, as [\"InstallProfile\"]".into(),
             Self::Request => "a request type, as \"DeviceInformation\"".into(),
             Self::Headers => "a table of texts, as { X-Tenant = \"school\" }".into(),
+            Self::Rewrites => "a table of URLs, as { \"https://mdm.example.com\" = \"http://127.0.0.1:9000\" }".into(),
             Self::Dictionary => "a table, as { Identifier = \"com.example.app\" }".into(),
             Self::ReplyTimes => "a table, as { usual = \"50ms..200ms\", InstallProfile = \"1s\" }".into(),
             Self::Table(section) | Self::Variant(section) => format!("a table with {}", listed(section)),

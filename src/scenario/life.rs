@@ -7,7 +7,7 @@ use super::preset::Preset;
 use super::resolve::Resolving;
 use super::rhythm::{self, Lives};
 use crate::condition::Condition;
-use crate::device::traits::{ClockTraits, Link, Nat, Platform, PollOn, PushLink};
+use crate::device::traits::{ClockFrom, ClockTraits, Link, Nat, Platform, PollOn, PushLink};
 use crate::seed::Dist;
 
 /// No place on Earth is further from UTC.
@@ -145,6 +145,7 @@ pub(super) fn clock(found: &Found, resolving: &mut Resolving) -> ClockTraits {
     let Some(clock) = found.table("clock") else {
         return ClockTraits {
             share: 0.0,
+            from: ClockFrom::TimeZero,
             offset_us: 0,
             drift_ppm: 0.0,
             resync: None,
@@ -168,6 +169,10 @@ pub(super) fn clock(found: &Found, resolving: &mut Resolving) -> ClockTraits {
     }
     ClockTraits {
         share: clock.number("share").copied().unwrap_or(1.0),
+        from: match clock.text("from").map(String::as_str) {
+            Some("enrollment") => ClockFrom::Enrollment,
+            Some(_) | None => ClockFrom::TimeZero,
+        },
         offset_us: clock.offset("offset").copied().unwrap_or_default(),
         drift_ppm: clock.number("drift-ppm").copied().unwrap_or_default(),
         resync: clock.dist("resync").cloned(),
@@ -199,6 +204,15 @@ pub(super) fn boot(found: &Found, resolving: &mut Resolving) -> Dist {
     given.cloned().unwrap_or_else(|| {
         resolving.assumed.insert("cohorts.power.boot");
         assumed::BOOT
+    })
+}
+
+/// How long a system update takes.
+pub(super) fn update(found: &Found, resolving: &mut Resolving) -> Dist {
+    let given = found.table("power").and_then(|power| power.dist("update"));
+    given.cloned().unwrap_or_else(|| {
+        resolving.assumed.insert("cohorts.power.update");
+        assumed::UPDATE
     })
 }
 

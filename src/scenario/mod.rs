@@ -16,6 +16,8 @@ mod calendar;
 mod cohort;
 pub mod commands;
 mod document;
+mod embedded;
+mod enrollment;
 mod error;
 mod event;
 mod expect;
@@ -26,6 +28,7 @@ mod hardware;
 mod keys;
 mod kind;
 mod life;
+mod micromdm;
 mod preset;
 mod reader;
 mod request;
@@ -36,18 +39,26 @@ mod scalar;
 mod schema;
 mod set;
 mod threshold;
+mod transport;
 mod value;
+mod way_in;
 mod word;
 mod work;
 
 pub use assumed::{ASSUMED, Assumption, Grade};
 pub use calendar::{written_week_time, written_windows};
+pub use embedded::{AuthorityForm, Challenge, EmbeddedTarget, ReplyCipher, STATIC_CHALLENGE};
+pub use enrollment::{
+    Acme, CertificateEncoding, Enrollment, KeyKind, Keys, MachineInfoBy, Method, ProfileFrom, Scep,
+    Source,
+};
 pub use error::{Colour, ScenarioError, ScenarioErrors, suggest};
 pub use event::{Deed, Event, Happening, Reissue, Timeline};
 pub use expect::{Expect, ExpectAt, Expected, HowMany};
 pub use fault::PushFault;
 pub use gateway::{Apns, ProviderKeySpec};
 pub use schema::schema;
+pub use transport::{HttpVersions, Transport};
 pub use value::{written, written_dist};
 
 /// A scenario, resolved: every reference holds, every default is filled in.
@@ -63,6 +74,8 @@ pub struct Scenario {
     pub starts: Duration,
     /// The server under test.
     pub target: Target,
+    /// How devices talk to it below their requests.
+    pub transport: Transport,
     /// How devices get into the target.
     pub enrollment: Enrollment,
     /// The gateway.
@@ -88,16 +101,18 @@ pub struct Scenario {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The bundled reference server, as a process of its own.
-    Embedded,
+    Embedded(Box<EmbeddedTarget>),
     /// NanoMDM.
-    Nanomdm(NanomdmTarget),
+    Nanomdm(ApiTarget),
+    /// MicroMDM.
+    Micromdm(ApiTarget),
     /// Any server, whose commands are queued elsewhere.
     Observe(ObserveTarget),
 }
 
-/// NanoMDM and its API.
+/// A server and its API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NanomdmTarget {
+pub struct ApiTarget {
     /// Scheme, host, port and perhaps a path, without a slash at the end.
     pub url: String,
     /// Where the API key comes from.
@@ -129,25 +144,6 @@ pub struct ObserveTarget {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretName(pub String);
 
-/// How devices get into the target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Enrollment {
-    /// How a device proves who it is.
-    pub identity: IdentityMode,
-    /// The certificate of the authority that signs identities; `None` for that of the state folder.
-    pub ca: Option<PathBuf>,
-    /// Its key; there exactly when the certificate is.
-    pub ca_key: Option<PathBuf>,
-    /// How long enrolment may take. Not scaled.
-    pub within: Duration,
-    /// The share of devices that may fail, 0 to 1.
-    pub max_failed: f64,
-    /// Devices per second. Not scaled.
-    pub rate: f64,
-    /// How many devices may be enrolling at once.
-    pub in_flight: usize,
-}
-
 /// How a device proves who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityMode {
@@ -157,6 +153,8 @@ pub enum IdentityMode {
     Header {
         /// The header's name.
         name: String,
+        /// How the certificate is written in it.
+        encoding: CertificateEncoding,
     },
     /// TLS client authentication.
     Mtls,

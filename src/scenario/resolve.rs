@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::document::Node;
 use super::error::{Problems, suggest};
@@ -13,14 +12,11 @@ use super::found::Found;
 use super::keys::SCENARIO;
 use super::reader;
 use super::{
-    Changes, Enrollment, IdentityMode, NanomdmTarget, ObserveTarget, Operator, Scenario,
-    ScenarioErrors, SecretName, Target, assumed, cohort, event, expect, gateway, set, threshold,
+    ApiTarget, Changes, ObserveTarget, Operator, Scenario, ScenarioErrors, SecretName, Target,
+    assumed, cohort, embedded, event, expect, gateway, micromdm, set, threshold, transport, way_in,
     work,
 };
 use crate::seed::Seed;
-
-/// The header that NanoMDM's documentation and Apple's proxies use for a client certificate.
-const CERTIFICATE_HEADER: &str = "X-Client-Cert";
 
 /// What resolving collects on its way.
 pub(super) struct Resolving {
@@ -94,11 +90,15 @@ pub(super) fn scenario(
 fn resolve(document: &Node, resolving: &mut Resolving) -> Scenario {
     let found = reader::read(document, &SCENARIO, &mut resolving.problems);
     let target = found.table("target").and_then(target);
-    let enrollment = enrollment(&found, target.as_ref(), resolving);
-    let target = target.unwrap_or(Target::Embedded);
+    let enrollment = way_in::enrollment(&found, target.as_ref(), resolving);
+    let target = target.unwrap_or_else(|| Target::Embedded(Box::default()));
+    let transport = transport::transport(&found, &mut resolving.problems);
     let cohorts = cohort::all(&found, resolving);
     let names = cohort::Names::new(&cohorts);
     let stages = work::stages(&found, &names, resolving);
+    if let Target::Micromdm(_) = target {
+        micromdm::check(&found, &enrollment, &names, &stages, resolving);
+    }
     let timeline = event::timeline(&found, &names, &stages, resolving);
     let expects = expect::all(&found, &names, resolving);
     let thresholds = threshold::all(&found, &cohorts, &stages, resolving);
@@ -109,6 +109,7 @@ fn resolve(document: &Node, resolving: &mut Resolving) -> Scenario {
         starts: found.span("starts").copied().unwrap_or_default(),
         apns: gateway::apns(&found, &target, &names, resolving),
         target,
+        transport,
         enrollment,
         operator: operator(&found),
         cohorts,
@@ -123,13 +124,10 @@ fn resolve(document: &Node, resolving: &mut Resolving) -> Scenario {
 
 fn target(found: &Found) -> Option<Target> {
     if let Some(nanomdm) = found.table("nanomdm") {
-        return Some(Target::Nanomdm(NanomdmTarget {
-            url: nanomdm.text("url").cloned().unwrap_or_default(),
-            api_key: SecretName(nanomdm.text("api-key").cloned().unwrap_or_default()),
-            timeout: nanomdm.span("timeout").copied().unwrap_or_default(),
-            ca: path(nanomdm, "ca"),
-            headers: nanomdm.headers("headers").cloned().unwrap_or_default(),
-        }));
+        return Some(Target::Nanomdm(api_target(nanomdm)));
+    }
+    if let Some(micromdm) = found.table("micromdm") {
+        return Some(Target::Micromdm(api_target(micromdm)));
     }
     if let Some(observe) = found.table("observe") {
         return Some(Target::Observe(ObserveTarget {
@@ -140,72 +138,30 @@ fn target(found: &Found) -> Option<Target> {
             headers: observe.headers("headers").cloned().unwrap_or_default(),
         }));
     }
-    found.table("embedded").map(|_| Target::Embedded)
+    let embedded = found.table("embedded")?;
+    Some(Target::Embedded(Box::new(embedded::embedded(embedded))))
+}
+
+fn api_target(found: &Found) -> ApiTarget {
+    ApiTarget {
+        url: found.text("url").cloned().unwrap_or_default(),
+        api_key: SecretName(found.text("api-key").cloned().unwrap_or_default()),
+        timeout: found.span("timeout").copied().unwrap_or_default(),
+        ca: path(found, "ca"),
+        headers: found.headers("headers").cloned().unwrap_or_default(),
+    }
 }
 
 pub(super) fn path(found: &Found, key: &str) -> Option<PathBuf> {
     found.text(key).map(PathBuf::from)
 }
 
-fn enrollment(found: &Found, target: Option<&Target>, resolving: &mut Resolving) -> Enrollment {
-    let section = found.table("enrollment");
-    let issued = section.and_then(|section| section.table("issued"));
-    let span = |key| section.and_then(|section| section.span(key).copied());
-    let number = |key| section.and_then(|section| section.number(key).copied());
-    if let Some(issued) = issued {
-        gateway::together(issued, "ca", "ca-key", &mut resolving.problems);
-    }
-    Enrollment {
-        identity: issued.map_or(IdentityMode::Signature, |issued| {
-            identity(issued, target, &mut resolving.problems)
-        }),
-        ca: issued.and_then(|issued| path(issued, "ca")),
-        ca_key: issued.and_then(|issued| path(issued, "ca-key")),
-        within: span("within").unwrap_or(Duration::from_secs(300)),
-        max_failed: number("max-failed").unwrap_or_default(),
-        rate: number("rate").unwrap_or(1.0),
-        in_flight: section
-            .and_then(|section| section.count("in-flight"))
-            .map_or(1, |count| *count as usize),
-    }
-}
-
-fn identity(issued: &Found, target: Option<&Target>, problems: &mut Problems) -> IdentityMode {
-    let written = issued.text("identity").map(String::as_str);
-    let identity = match written {
-        Some("mtls") => IdentityMode::Mtls,
-        Some("header") => IdentityMode::Header {
-            name: issued
-                .text("header")
-                .cloned()
-                .unwrap_or_else(|| CERTIFICATE_HEADER.to_owned()),
-        },
-        None if target == Some(&Target::Embedded) => IdentityMode::Mtls,
-        Some(_) | None => IdentityMode::Signature,
-    };
-    if issued.is_given("header") && !matches!(identity, IdentityMode::Header { .. }) {
-        problems.add(
-            issued.place_of("header"),
-            "header names a header, but no certificate travels in one",
-            "add identity = \"header\", or leave this out",
-        );
-    }
-    if identity == IdentityMode::Mtls && target.is_some_and(|target| !is_all_https(target)) {
-        problems.add(
-            issued.place_of("identity"),
-            "identity is \"mtls\", but the target's URL is not https",
-            "an https url, or identity = \"signature\"",
-        );
-    }
-    identity
-}
-
 /// Whether all URLs of a target are https; one that could not be read is no second error.
-fn is_all_https(target: &Target) -> bool {
+pub(super) fn is_all_https(target: &Target) -> bool {
     let is_https = |url: &str| url.is_empty() || url.starts_with("https://");
     match target {
-        Target::Embedded => true,
-        Target::Nanomdm(nanomdm) => is_https(&nanomdm.url),
+        Target::Embedded(_) => true,
+        Target::Nanomdm(target) | Target::Micromdm(target) => is_https(&target.url),
         Target::Observe(observe) => {
             is_https(&observe.url) && observe.checkin_url.as_deref().is_none_or(is_https)
         }

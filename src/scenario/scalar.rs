@@ -115,6 +115,7 @@ pub(super) fn read(
             Typed::Requests(names.collect::<Result<_, _>>()?)
         }
         Kind::Headers => Typed::Headers(headers(node)?),
+        Kind::Rewrites => Typed::Headers(rewrites(node)?),
         Kind::Dictionary => {
             let plist::Value::Dictionary(dictionary) = plain(node)? else {
                 return Err(is_wrong());
@@ -338,6 +339,24 @@ fn headers(node: &Node) -> Result<Vec<(String, String)>, String> {
         }
     });
     pairs.collect()
+}
+
+/// Beginnings of URLs and what takes their place, the longest first.
+fn rewrites(node: &Node) -> Result<Vec<(String, String)>, String> {
+    let Value::Table(entries) = &node.value else {
+        return Err(format!("is {}", node.described()));
+    };
+    let pairs = entries.iter().map(|entry| {
+        let from = value::url(&entry.key).map_err(|wrong| format!("has a key that {wrong}"))?;
+        let Some(to) = entry.node.text() else {
+            return Err(format!("has {} as {from}", entry.node.described()));
+        };
+        let to = value::url(to).map_err(|wrong| format!("has a value that {wrong}"))?;
+        Ok((from, to))
+    });
+    let mut pairs: Vec<(String, String)> = pairs.collect::<Result<_, _>>()?;
+    pairs.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
+    Ok(pairs)
 }
 
 fn plain(node: &Node) -> Result<plist::Value, String> {

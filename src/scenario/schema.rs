@@ -199,6 +199,11 @@ fn kind(of: Kind) -> Value {
         Kind::Headers => {
             json!({ "type": "object", "additionalProperties": { "type": "string" } })
         }
+        Kind::Rewrites => json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^https?://" },
+            "additionalProperties": { "type": "string", "pattern": "^https?://" }
+        }),
         Kind::Dictionary => json!({ "type": "object" }),
         Kind::ReplyTimes => json!({
             "type": "object",
@@ -246,7 +251,7 @@ mod tests {
             Kind::WeekTime => r#""tue 07:30""#.into(),
             Kind::Windows => r#"["22:00..07:00"]"#.into(),
             Kind::Days => r#"["mon", "sun"]"#.into(),
-            Kind::Between(..) => "2".into(),
+            Kind::Between(least, _) => least.to_string(),
             Kind::Integer | Kind::Real => "-3".into(),
             Kind::HowMany => r#""10%..20%""#.into(),
             Kind::Event => r#""wake""#.into(),
@@ -261,6 +266,7 @@ mod tests {
             Kind::Limit => r#""5s""#.into(),
             Kind::Requests => r#"["ProfileList"]"#.into(),
             Kind::Request => r#""ProfileList""#.into(),
+            Kind::Rewrites => r#"{ "https://a.example" = "http://127.0.0.1:9000" }"#.into(),
             Kind::Headers | Kind::Dictionary => r#"{ A = "b" }"#.into(),
             Kind::ReplyTimes => r#"{ usual = "1s", ProfileList = "1s..2s" }"#.into(),
             Kind::Table(inner) | Kind::TableOr(inner, _) | Kind::ShareOr(inner) => all(inner),

@@ -154,6 +154,12 @@ fn selector(text: &str, known: &Known<'_>) -> Result<Selector, (String, String)>
         stage: None,
         aggregate: aggregate(metric, tail)?,
     };
+    if let (true, Some(labels)) = (metric.is_of_enrollment(), labels) {
+        return Err((
+            format!("{name} is of all devices and has no \"{{{labels}}}\""),
+            format!("as \"{name}\" without braces"),
+        ));
+    }
     for label in labels.into_iter().flat_map(|labels| labels.split(',')) {
         let Some((label, value)) = label.split_once('=') else {
             return Err((
@@ -164,32 +170,29 @@ fn selector(text: &str, known: &Known<'_>) -> Result<Selector, (String, String)>
         let value = value.trim();
         let cohorts = || known.cohorts.iter().map(|cohort| cohort.name.as_str());
         let stages = || known.stages.iter().map(|stage| stage.name.as_str());
-        match label.trim() {
+        let wrong = match label.trim() {
             "cohort" if cohorts().any(|name| name == value) => {
                 selector.cohort = Some(value.to_owned());
-            }
-            "cohort" => {
-                return Err((
-                    format!("there is no cohort \"{value}\""),
-                    suggest(value, cohorts()),
-                ));
+                continue;
             }
             "stage" if stages().any(|name| name == value) => {
                 selector.stage = Some(value.to_owned());
+                continue;
             }
-            "stage" => {
-                return Err((
-                    format!("there is no stage \"{value}\""),
-                    suggest(value, stages()),
-                ));
-            }
-            other => {
-                return Err((
-                    format!("metric has the unknown label \"{other}\""),
-                    suggest(other, ["cohort", "stage"]),
-                ));
-            }
-        }
+            "cohort" => (
+                format!("there is no cohort \"{value}\""),
+                suggest(value, cohorts()),
+            ),
+            "stage" => (
+                format!("there is no stage \"{value}\""),
+                suggest(value, stages()),
+            ),
+            other => (
+                format!("metric has the unknown label \"{other}\""),
+                suggest(other, ["cohort", "stage"]),
+            ),
+        };
+        return Err(wrong);
     }
     Ok(selector)
 }

@@ -2,7 +2,8 @@
 
 use crate::apns::service::ServiceChange;
 use crate::condition::Condition;
-use crate::device::contract::Change;
+use crate::device::contract::{Change, Wish};
+use crate::ids::DeviceId;
 
 /// One word of `do`.
 #[derive(Debug)]
@@ -113,7 +114,7 @@ const fn known(name: &'static str, about: &'static str, does: Does) -> Known {
 
 /// Everything that may happen. A condition entered by an event lasts until an event ends it.
 #[rustfmt::skip]
-static EVENTS: [Known; 50] = [
+static EVENTS: [Known; 59] = [
     device("sleep", "Devices fall asleep.", &[Enter(In::Asleep)]),
     device("wake", "Devices wake up, as by hand.", &[Leave(In::Asleep)]),
     device("go-offline", "Devices leave the network.", &[Enter(In::Offline)]),
@@ -150,6 +151,15 @@ static EVENTS: [Known; 50] = [
     known("end-rule", "The rule of that name does not apply any more.", Does::EndRule),
     device("rotate-token", "Push tokens change, and devices report the new ones.", &[Change::RotateToken]),
     device("re-enroll", "Devices enrol again, as after their management profile was removed.", &[Change::Reenroll]),
+    device("renew-identity", "Devices get a new certificate, and enrol with it as the same devices.", &[Change::RenewIdentity]),
+    device("remove-profile", "Users remove the management profile; devices check out, if the profile asks for it.", &[Change::RemoveProfile]),
+    device("erase-and-re-enroll", "Devices are erased and enrol again: everything is new but UDID and serial number.", &[Change::EraseAndReenroll]),
+    device("clone", "Devices are restored from the backup of the device before them in the cohort: they enrol with its identity.", &[Change::CloneOf(DeviceId(0))]),
+    device("set-bootstrap-token", "Supervised Macs give their bootstrap token to the target once more.", &[Change::Wish(Wish::SetBootstrapToken)]),
+    device("get-bootstrap-token", "Supervised Macs ask the target for their bootstrap token.", &[Change::Wish(Wish::GetBootstrapToken)]),
+    device("get-token", "Devices ask the target for a token for Managed Apple Accounts.", &[Change::Wish(Wish::GetToken)]),
+    device("return-to-service", "Supervised iPhones and iPads ask the target for their way back into service.", &[Change::Wish(Wish::ReturnToService)]),
+    device("sync-declarations", "Devices ask the target which declarations there are.", &[Change::Wish(Wish::Declarations)]),
     known("blank-push", "The administrator sends a push without a command to each device.", Does::BlankPush),
     known("expire-push-certificate", "The target's push certificate expires: the push service lets it in no more.", Does::ExpirePushCertificate),
     known("renew-push-certificate", "The push certificate is renewed.", Does::RenewPushCertificate),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fact::{Fact, FactKind, ResultStatus, Said};
-use crate::ids::{Channel, CommandUuid, OrderBook, OrderIndex, PushId};
+use crate::ids::{Channel, CommandUuid, DeviceId, OrderBook, OrderIndex, PushId};
 use crate::record::account::Account;
 use crate::time::SimTime;
 
@@ -21,6 +21,16 @@ pub struct Checker {
     ordered: BTreeSet<OrderIndex>,
     offered: BTreeSet<OrderIndex>,
     rejected: BTreeSet<OrderIndex>,
+    /// When the target had each order for certain.
+    accepted: BTreeMap<OrderIndex, SimTime>,
+    /// When the last Authenticate of each device that was accepted was sent: the target has
+    /// forgotten what it had before.
+    authenticated: BTreeMap<DeviceId, SimTime>,
+    /// Results of orders that the target had forgotten by then: they end nothing any more.
+    late: BTreeSet<(Channel, CommandUuid)>,
+    /// Devices that finished enrolling, and those that are not managed any more.
+    enrolled: BTreeSet<DeviceId>,
+    gone: BTreeSet<DeviceId>,
 }
 
 impl Checker {
@@ -50,6 +60,15 @@ impl Checker {
                 stamps,
                 got,
             } => {
+                let device = channel.device;
+                if *said == Said::Authenticate {
+                    self.gone.remove(&device);
+                    if let (Some(sent), true) = (stamps.sent, got.is_delivered()) {
+                        self.authenticated.insert(device, sent);
+                    }
+                } else if *said != Said::CheckOut && self.gone.contains(&device) {
+                    return Err(format!("{channel} spoke although it is not managed"));
+                }
                 let before = self.read.insert(*channel, at).unwrap_or_default();
                 if stamps.asked < before {
                     return Err(format!("{channel} had two requests in flight at {before}"));
@@ -60,9 +79,12 @@ impl Checker {
                 } = said
                     && *status != ResultStatus::NotNow
                     && got.is_delivered()
-                    && self.book.order(uuid).is_some()
+                    && let Some(order) = self.book.order(uuid)
                 {
-                    self.settled.insert((*channel, uuid.clone()));
+                    let forgotten = self.is_forgotten(device, order);
+                    if self.settled.insert((*channel, uuid.clone())) && forgotten {
+                        self.late.insert((*channel, uuid.clone()));
+                    }
                 }
             }
             FactKind::Executed { channel, uuid, .. } => {
@@ -88,11 +110,23 @@ impl Checker {
                     format!("order {} was offered twice", order.0)
                 })?;
             }
+            FactKind::Accepted { order, .. } => {
+                self.accepted.insert(*order, at);
+            }
             FactKind::Rejected { order, .. } => {
                 self.rejected.insert(*order);
             }
-            FactKind::Enrolled { .. }
-            | FactKind::EnrollmentFailed { .. }
+            FactKind::Enrolled { device, .. } | FactKind::Resumed { device } => {
+                once(&mut self.enrolled, *device, || {
+                    format!("device {} joined the crowd twice", device.0)
+                })?;
+            }
+            FactKind::Unenrolled { device, .. } => {
+                self.gone.insert(*device);
+            }
+            FactKind::EnrollmentFailed { .. }
+            | FactKind::IdentityStep { .. }
+            | FactKind::IdentityObtained { .. }
             | FactKind::TimeZero
             | FactKind::Condition { .. }
             | FactKind::ProviderRefused { .. }
@@ -100,10 +134,8 @@ impl Checker {
             | FactKind::PushUnanswered { .. }
             | FactKind::PushLost { .. }
             | FactKind::Clock { .. }
-            | FactKind::Unenrolled { .. }
             | FactKind::Refused { .. }
             | FactKind::Cancelled { .. }
-            | FactKind::Accepted { .. }
             | FactKind::AcceptanceUnknown { .. }
             | FactKind::PushReceived { .. }
             | FactKind::PushStored { .. }
@@ -118,6 +150,13 @@ impl Checker {
         Ok(())
     }
 
+    /// Whether the target had the order before its device authenticated anew.
+    fn is_forgotten(&self, device: DeviceId, order: OrderIndex) -> bool {
+        let accepted = self.accepted.get(&order);
+        let authenticated = self.authenticated.get(&device);
+        accepted.is_some_and(|at| authenticated.is_some_and(|sent| at <= sent))
+    }
+
     /// Compares the ledger's account with what was seen here. The ledger asserts by itself that
     /// phases and orders add up.
     ///
@@ -129,7 +168,11 @@ impl Checker {
         let pairs = [
             ("ordered", tally.ordered, self.ordered.len()),
             ("rejected", tally.rejected, self.rejected.len()),
-            ("completed and failed", ended, self.settled.len()),
+            (
+                "completed and failed",
+                ended,
+                self.settled.len() - self.late.len(),
+            ),
             ("pending", tally.pending, account.pending.len()),
         ];
         for (what, booked, seen) in pairs {

@@ -3,9 +3,9 @@
 use super::World;
 use super::agenda::Event;
 use super::network::Ending;
-use crate::device::contract::{Answer, Output, Reply, Request};
-use crate::fact::{Broken, Said, Stamps};
-use crate::ids::{Channel, RequestId};
+use crate::device::contract::{Answer, Errand, Obtained, Output, Reply, Request};
+use crate::fact::{Broken, Stamps};
+use crate::ids::{Channel, DeviceId, RequestId};
 use crate::reference_server::{self, Identity};
 use crate::time::SimTime;
 
@@ -22,6 +22,15 @@ struct Waiting {
     stamps: Stamps,
 }
 
+/// The certificate of a device.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own {
+    /// Who it says the device is.
+    identity: Identity,
+    /// When it was issued.
+    issued: SimTime,
+}
+
 /// A request on its way to the server, and what becomes of its answer.
 #[derive(Debug)]
 pub(super) struct Letter {
@@ -35,23 +44,61 @@ impl World {
     /// Carries out what the devices want.
     pub(super) fn carry_out(&mut self) {
         let mut outputs = std::mem::take(&mut self.outputs);
-        outputs.extend(self.shard.drain());
-        for output in outputs.drain(..) {
-            match output {
-                Output::Send(request) => self.send(request),
-                Output::Close(channel) => self.close(channel),
-                Output::Token(channel, Some(epoch)) => {
-                    let since = self.env.epoch.wall(self.now);
-                    self.admission.token_changed(channel, epoch, since);
-                }
-                Output::Token(channel, None) => {
-                    let since = self.env.epoch.wall(self.now);
-                    self.admission.unregistered(channel, since);
-                }
-                Output::Note(fact) => self.note(fact),
+        loop {
+            outputs.extend(self.shard.drain());
+            if outputs.is_empty() {
+                break;
+            }
+            for output in outputs.drain(..) {
+                self.carry(output);
             }
         }
         self.outputs = outputs;
+    }
+
+    fn carry(&mut self, output: Output) {
+        match output {
+            Output::Send(request) => self.send(request),
+            Output::Close(channel) => self.close(channel),
+            Output::Token(channel, Some(epoch)) => {
+                let since = self.env.epoch.wall(self.now);
+                self.admission.token_changed(channel, epoch, since);
+            }
+            Output::Token(channel, None) => {
+                let since = self.env.epoch.wall(self.now);
+                self.admission.unregistered(channel, since);
+            }
+            Output::Note(fact) => self.note(fact),
+            Output::Obtain(errand) => self.obtain(&errand),
+            Output::Keep(_) => {}
+        }
+    }
+
+    /// A rehearsal's identities take no time: whatever way leads to them is the engine's.
+    fn obtain(&mut self, errand: &Errand) {
+        let obtained = self.network.errand(errand);
+        if obtained == Obtained::Identity {
+            let shown = match errand.original {
+                Some(original) => self.own(original),
+                None => Own {
+                    identity: fresh(errand.device, errand.id),
+                    issued: self.now,
+                },
+            };
+            self.identities.insert(errand.device, shown);
+        }
+        self.shard
+            .obtained(self.now, errand.device, errand.id, obtained);
+    }
+
+    /// Who a device is to the server.
+    fn own(&self, device: DeviceId) -> Own {
+        let at_the_beginning = || Own {
+            identity: fresh(device, RequestId(u32::MAX)),
+            issued: SimTime::ZERO,
+        };
+        let own = self.identities.get(&device).copied();
+        own.unwrap_or_else(at_the_beginning)
     }
 
     fn send(&mut self, request: Request) {
@@ -93,22 +140,22 @@ impl World {
             back,
             is_cut,
         } = letter;
-        let identity = Some(identity(request.channel));
+        // Users share the certificate of their device.
+        let own = self.own(request.channel.device);
+        let identity = Some(own.identity);
         let refused = self
             .signatures
-            .is_some_and(|validity| validity.refusal(request.wall).is_some());
-        let reply = match request.said {
+            .is_some_and(|validity| validity.since(own.issued).refusal(request.wall).is_some());
+        let reply = if refused {
             // As Go's libraries do with a signing time outside the signer's validity.
-            _ if refused => reference_server::Reply {
+            reference_server::Reply {
                 status: 400,
                 body: Vec::new(),
-            },
-            Said::Authenticate | Said::TokenUpdate | Said::CheckOut => {
-                self.server.check_in(self.now, identity, &request.body)
             }
-            Said::Idle | Said::Result { .. } => {
-                self.server.connect(self.now, identity, &request.body)
-            }
+        } else if request.said.is_check_in() {
+            self.server.check_in(self.now, identity, &request.body)
+        } else {
+            self.server.connect(self.now, identity, &request.body)
         };
         let read = self.now + back;
         let deadline = stamps.asked + self.network.timeout();
@@ -176,9 +223,10 @@ impl World {
     }
 }
 
-/// Who a channel's device is to the server: users share the certificate of their device.
-fn identity(channel: Channel) -> Identity {
+/// The certificate that a device got on this errand.
+fn fresh(device: DeviceId, errand: RequestId) -> Identity {
     let mut identity = [0; 32];
-    identity[..4].copy_from_slice(&channel.device.0.to_be_bytes());
+    identity[..4].copy_from_slice(&device.0.to_be_bytes());
+    identity[4..8].copy_from_slice(&errand.0.to_be_bytes());
     Identity(identity)
 }

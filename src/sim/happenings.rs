@@ -141,6 +141,6 @@ impl World {
             .env
             .traits(self.plan.cohort_of(channel.device))
             .platform;
-        messages::enrollment_id(&self.env.crowd, platform, channel)
+        messages::enrollment_id(&self.env.crowd, &self.env.terms, platform, channel)
     }
 }

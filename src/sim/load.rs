@@ -67,6 +67,9 @@ impl Load {
             FactKind::SessionEnded { .. } => self.sessions = self.sessions.saturating_sub(1),
             FactKind::Enrolled { .. }
             | FactKind::EnrollmentFailed { .. }
+            | FactKind::IdentityStep { .. }
+            | FactKind::IdentityObtained { .. }
+            | FactKind::Resumed { .. }
             | FactKind::TimeZero
             | FactKind::Condition { .. }
             | FactKind::ProviderRefused { .. }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use crate::device::contract::{Fate as Trouble, Request};
-use crate::fact::Broken;
+use crate::device::contract::{Errand, Fate as Trouble, Obtained, Request};
+use crate::fact::{Broken, Refusal};
 use crate::ids::{Channel, OrderIndex};
 use crate::seed::{Dist, Draw, Purpose, Seed};
 use crate::time::{SimTime, WallTime};
@@ -50,6 +50,12 @@ pub struct Validity {
 }
 
 impl Validity {
+    /// That of a certificate that was issued so much later.
+    pub(super) fn since(self, issued: SimTime) -> Self {
+        let from = self.from.after(issued.since(SimTime::ZERO));
+        Self { from, ..self }
+    }
+
     /// Why the certificate is not good at `wall`; `None` when it is.
     pub(super) fn refusal(self, wall: WallTime) -> Option<&'static str> {
         if wall < self.from {
@@ -77,6 +83,8 @@ pub struct Faults {
     pub order_cut_before: f64,
     /// The answer to the operator's request is cut.
     pub order_cut_after: f64,
+    /// A device's way to an identity fails, and may be tried again.
+    pub errand_failed: f64,
 }
 
 /// What becomes of a device's request. The stamps are `None` for what it does not get to.
@@ -113,6 +121,8 @@ pub(super) enum OrderFate {
 /// What is drawn for whom: devices have the low subjects.
 const OPERATOR: u64 = 1 << 62;
 const PROVIDER: u64 = 1 << 63;
+/// Tells draws of errands from those of requests.
+const ERRANDS: u64 = 1 << 61;
 
 /// The way between devices, operator, server and gateway.
 #[derive(Debug)]
@@ -135,6 +145,7 @@ impl Network {
             push_failed: 0.0,
             order_cut_before: 0.0,
             order_cut_after: 0.0,
+            errand_failed: 0.0,
         };
         self.conditions.certificate = None;
     }
@@ -241,6 +252,19 @@ impl Network {
     /// Why a device that believes it is `wall` refuses the server's certificate.
     fn refusal(&self, wall: WallTime) -> Option<&'static str> {
         self.conditions.certificate?.refusal(wall)
+    }
+
+    /// How a device's errand ends.
+    pub(super) fn errand(&self, errand: &Errand) -> Obtained {
+        let subject = u64::from(errand.device.0) | ERRANDS;
+        let mut draw = self.draw(subject, u64::from(errand.id.0), 0);
+        if !draw.chance(self.conditions.faults.errand_failed) {
+            return Obtained::Identity;
+        }
+        Obtained::NotYet(Refusal {
+            name: "unreachable".to_owned(),
+            what: "the network is not to be relied on".to_owned(),
+        })
     }
 
     fn draw(&self, subject: u64, event: u64, attempt: u32) -> Draw {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::network::{Conditions, Validity};
-use crate::device::environment::Environment;
+use crate::device::environment::{Environment, Terms};
+use crate::device::keepsake::Start;
 use crate::ids::{Crowd, CrowdId, DeviceId, OrderBook, RunId};
 use crate::plan::Plan;
 use crate::reference_server;
-use crate::scenario::Scenario;
+use crate::scenario::{IdentityMode, Method, Scenario, Target};
 use crate::seed::Seed;
 use crate::shard::{Shard, Share};
 use crate::time::{RunEpoch, SimTime, WallTime};
@@ -35,6 +36,21 @@ pub struct Settings {
 const BEGINNING: RunEpoch = RunEpoch(WallTime::from_unix_micros(1_767_592_800_000_000));
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// When signatures are good of devices whose certificates were issued at the beginning; `None` where
+/// devices do not sign.
+pub(super) fn signatures(scenario: &Scenario, settings: &Settings) -> Option<Validity> {
+    if scenario.enrollment.identity != IdentityMode::Signature {
+        return None;
+    }
+    let usual = settings.identities?;
+    let obtains = scenario.enrollment.method != Method::Issued;
+    if let (Target::Embedded(target), true) = (&scenario.target, obtains) {
+        let from = settings.epoch.wall(SimTime::ZERO).before(target.back_date);
+        return Some(Validity { from, ..usual });
+    }
+    Some(usual)
+}
 
 /// How long ago the server's certificate began to be valid: it is older than those of the devices,
 /// as it is wherever devices enrol later than the server was set up.
@@ -95,10 +111,7 @@ pub(super) fn names(plan: &Plan) -> (RunId, OrderBook) {
 fn crowd(seed: Seed) -> Crowd {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.0.to_be_bytes());
-    Crowd {
-        id: CrowdId(*b"virt"),
-        key,
-    }
+    Crowd::new(CrowdId(*b"virt"), key)
 }
 
 /// What all devices share. Nothing is scaled: virtual time costs nothing.
@@ -113,6 +126,11 @@ pub(super) fn environment(
         seed: plan.seed,
         crowd: crowd(plan.seed),
         topic: "com.apple.mgmt.rehearsal".into(),
+        terms: Terms {
+            obtains: scenario.enrollment.method != Method::Issued,
+            signs: scenario.enrollment.identity == IdentityMode::Signature,
+            ..Terms::default()
+        },
         time_scale: 1.0,
         epoch: settings.epoch,
         starts: plan.starts,
@@ -128,7 +146,11 @@ pub(super) fn crowd_of(scenario: &Scenario, plan: &Plan, env: &Arc<Environment>)
     shard.reserve(plan.devices() as usize);
     for device in 0..plan.devices() {
         let after = Duration::from_secs_f64(f64::from(device) / scenario.enrollment.rate);
-        shard.add(plan.cohort_of(DeviceId(device)), SimTime::ZERO + after);
+        let start = Start::Enrolls {
+            at: SimTime::ZERO + after,
+            has_identity: false,
+        };
+        shard.add(plan.cohort_of(DeviceId(device)), start);
     }
     shard
 }

@@ -3,12 +3,12 @@
 //! [`World::step`] makes the next thing happen and gives back what was observed. The story is that of
 //! a run: enrol, time zero, order, drain.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::agenda::{Agenda, Event};
-use super::courier::Line;
+use super::courier::{Line, Own};
 use super::drain::Patience;
 use super::happenings::Gateway;
 use super::network::{Network, Validity};
@@ -26,7 +26,7 @@ use crate::record::account::Account;
 use crate::record::setup::Setup;
 use crate::record::{Ledger, Progress};
 use crate::reference_server::Server;
-use crate::scenario::{IdentityMode, Scenario, Target};
+use crate::scenario::{Scenario, Target};
 use crate::shard::Shard;
 use crate::time::SimTime;
 
@@ -75,6 +75,8 @@ pub struct World {
     pub(super) provider: Provider,
     pub(super) network: Network,
     pub(super) operator: Operator,
+    /// The certificates that devices have got since the beginning.
+    pub(super) identities: BTreeMap<DeviceId, Own>,
     /// Connections of devices in a session.
     pub(super) lines: HashMap<Channel, Line>,
     pub(super) pushes_sent: u64,
@@ -119,8 +121,7 @@ impl World {
             without_expiration: scenario.apns.store_without_expiration,
             time_scale: env.time_scale,
         };
-        let signs = scenario.enrollment.identity == IdentityMode::Signature;
-        let signatures = settings.identities.filter(|_| signs);
+        let signatures = origin::signatures(scenario, &settings);
         let crowd = env.crowd.clone();
         let mut admission = Admission::new(
             crowd,
@@ -150,6 +151,7 @@ impl World {
             zero: SimTime::NEVER,
             step: Step::Enrolling,
             outputs: Vec::new(),
+            identities: BTreeMap::new(),
             lines: HashMap::new(),
             pushes_sent: 0,
             pushes_arrived: 0,
@@ -334,7 +336,11 @@ impl World {
             while let Some(fact) = self.facts.get(self.recorded) {
                 self.recorded += 1;
                 self.ledger.record(fact);
-                self.enrolled += u32::from(matches!(fact.kind, FactKind::Enrolled { .. }));
+                let joined = matches!(
+                    fact.kind,
+                    FactKind::Enrolled { .. } | FactKind::Resumed { .. }
+                );
+                self.enrolled += u32::from(joined);
                 self.failed += u32::from(matches!(fact.kind, FactKind::EnrollmentFailed { .. }));
             }
             for order in self.ledger.take_settled() {

@@ -302,3 +302,48 @@ fn what_apple_lets_no_device_refuse_is_executed() {
     2.800s session over
     ");
 }
+
+#[test]
+fn a_not_now_that_is_over_before_it_is_delivered_outlives_a_token_update() {
+    let story = Rig::enrolled_as(refuses("ProfileList", 5))
+        .serve([Says::Command(1, "ProfileList"), Says::Cut])
+        .push()
+        .until(2)
+        .change(Change::Enter(Condition::Offline))
+        .until(4)
+        .change(Change::RotateToken)
+        .until(20)
+        .change(Change::Leave(Condition::Offline))
+        .until(60);
+    assert_snapshot!(check(story), @r"
+    0.000s push 0 accepted
+    1.000s push 0 delivered
+    1.500s wakes: Push
+    1.500s -> Idle
+    1.600s <- #1 ProfileList
+    1.600s refuses #1: busy
+    1.600s -> NotNow #1
+    1.700s <- the connection was cut: reset by peer
+    1.700s closes
+    1.700s session over
+    2.000s is offline
+    4.000s has token 1
+    6.600s would execute #1 again, polls
+    20.000s is awake and online
+    20.500s wakes: NotNowOver
+    20.500s -> TokenUpdate
+    20.600s <- nothing
+    20.600s closes
+    20.600s session over
+    21.100s wakes: NotNowOver
+    21.100s -> NotNow #1
+    21.200s <- nothing
+    21.200s closes
+    21.200s session over
+    21.700s wakes: NotNowOver
+    21.700s -> Idle
+    21.800s <- nothing
+    21.800s closes
+    21.800s session over
+    ");
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mdmstorm::apns::slot::Keep;
 use mdmstorm::condition::Condition;
 use mdmstorm::device::contract::{Answer, Change, Output, Push, Reply};
+use mdmstorm::device::keepsake::{Keepsake, Start};
 use mdmstorm::device::traits::{Rhythm, Traits};
 use mdmstorm::fact::{Broken, Stamps};
 use mdmstorm::ids::{Channel, CohortId, DeviceId, RequestId};
@@ -105,9 +106,17 @@ impl World {
         let mut env = environment(seed, traits());
         env.cohorts.extend([Arc::new(choosy), Arc::new(restless)]);
         let mut shard = Shard::new(Arc::new(env), Share { index: 0, of: 1 });
-        shard.add(CohortId(0), SimTime::from_secs(1));
-        shard.add_enrolled(CohortId(1));
-        shard.add_enrolled(CohortId(2));
+        let start = Start::Enrolls {
+            at: SimTime::from_secs(1),
+            has_identity: true,
+        };
+        shard.add(CohortId(0), start);
+        for cohort in [CohortId(1), CohortId(2)] {
+            shard.add(
+                cohort,
+                Start::Known(Keepsake::of_enrolled(0), SimTime::ZERO),
+            );
+        }
         let mut world = Self {
             shard,
             now: SimTime::ZERO,

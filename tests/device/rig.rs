@@ -6,23 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::apns::slot::Keep;
-use mdmstorm::device::contract::{Answer, Change, Fate, Output, Push, Reply, Request, Urgency};
-use mdmstorm::device::environment::Environment;
+use mdmstorm::device::contract::{
+    Answer, Change, Fate, Obtained, Output, Push, Reply, Request, Urgency,
+};
+use mdmstorm::device::environment::{Environment, Terms};
+use mdmstorm::device::keepsake::{Keepsake, Start};
 use mdmstorm::device::traits::{BackOff, NotNowRule, Platform, ReplyTimes, RuleScope, Traits};
-use mdmstorm::fact::{Broken, FactKind, Got, ResultStatus, Said, Stamps};
+use mdmstorm::fact::{Broken, Stamps};
 use mdmstorm::ids::{
     Channel, CohortId, CommandUuid, Crowd, CrowdId, DeviceId, OrderBook, OrderIndex, PushId,
     RequestId, RunId,
 };
+use mdmstorm::protocol::checkin::CheckIn;
 use mdmstorm::protocol::command::encode_command;
-use mdmstorm::protocol::status_report::StatusReport;
 use mdmstorm::seed::{Dist, Seed};
 use mdmstorm::shard::{Shard, Share};
 use mdmstorm::time::{RunEpoch, SimTime};
 
+use crate::words::{Words, channel_of, of};
+
 pub(crate) const TOPIC: &str = "com.apple.mgmt.test";
 const RUN: RunId = RunId([5; 16]);
 const ORDERS: u32 = 100;
+/// How long an errand takes.
+const ERRAND: Duration = Duration::from_secs(1);
 /// From a request to its answer.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 
@@ -45,20 +52,23 @@ pub(crate) enum Says {
 
 pub(crate) struct Rig {
     shard: Shard,
-    book: OrderBook,
+    words: Words,
     now: SimTime,
     script: VecDeque<Says>,
     /// The requests on their way, one per channel, and when their answers are there.
     in_flight: BTreeMap<Channel, (SimTime, Request, Says)>,
+    /// How the next errands end; all others with an identity.
+    errands: VecDeque<Obtained>,
+    tells_of_keeping: bool,
+    check_ins: Vec<CheckIn>,
+    /// The errand under way, and when it is over.
+    away: Option<(SimTime, RequestId)>,
     pushes: u64,
     log: String,
 }
 
 pub(crate) fn crowd() -> Crowd {
-    Crowd {
-        id: CrowdId([1; 4]),
-        key: [2; 32],
-    }
+    Crowd::new(CrowdId([1; 4]), [2; 32])
 }
 
 /// A supervised iPad whose every span is constant.
@@ -103,6 +113,7 @@ pub(crate) fn environment(seed: u64, traits: Traits) -> Environment {
         seed: Seed(seed),
         crowd: crowd(),
         topic: TOPIC.into(),
+        terms: Terms::default(),
         time_scale: 1.0,
         epoch: RunEpoch::default(),
         orders: OrderBook::new(RUN, ORDERS),
@@ -157,23 +168,14 @@ pub(crate) fn check(rig: Rig) -> String {
     rig.log
 }
 
-/// Whose line it is, where it is not the device's own.
-fn of(channel: Channel) -> String {
-    match channel.user {
-        0 => String::new(),
-        user => format!("user {user} "),
-    }
-}
-
-fn channel_of(fact: &FactKind) -> Option<Channel> {
-    let json = serde_json::to_value(fact).unwrap();
-    serde_json::from_value(json.get("channel")?.clone()).ok()
-}
-
 impl Rig {
     /// A device that begins to enrol at once.
     pub(crate) fn new() -> Self {
-        Self::with(traits(), |shard| shard.add(CohortId(0), SimTime::ZERO))
+        let start = Start::Enrolls {
+            at: SimTime::ZERO,
+            has_identity: true,
+        };
+        Self::starts_as(traits(), Terms::default(), start)
     }
 
     /// A device that is enrolled and at rest.
@@ -183,28 +185,62 @@ impl Rig {
 
     /// The same with other traits.
     pub(crate) fn enrolled_as(traits: Traits) -> Self {
-        Self::with(traits, |shard| shard.add_enrolled(CohortId(0)))
+        let start = Start::Known(Keepsake::of_enrolled(traits.users), SimTime::ZERO);
+        let mut rig = Self::starts_as(traits, Terms::default(), start);
+        // That it goes on is no part of its story.
+        rig.log.clear();
+        rig
     }
 
-    fn with(traits: Traits, add: impl FnOnce(&mut Shard) -> DeviceId) -> Self {
-        let env = Arc::new(environment(7, traits));
-        let mut shard = Shard::new(env, Share { index: 0, of: 1 });
-        add(&mut shard);
-        Self {
+    /// A device that begins like this, under these terms.
+    pub(crate) fn starts_as(traits: Traits, terms: Terms, start: Start) -> Self {
+        let mut env = environment(7, traits);
+        env.terms = terms;
+        let mut shard = Shard::new(Arc::new(env), Share { index: 0, of: 1 });
+        shard.add(CohortId(0), start);
+        let mut rig = Self {
             shard,
-            book: OrderBook::new(RUN, ORDERS),
+            words: Words(OrderBook::new(RUN, ORDERS)),
             now: SimTime::ZERO,
             script: VecDeque::new(),
             in_flight: BTreeMap::new(),
+            errands: VecDeque::new(),
+            away: None,
+            tells_of_keeping: false,
+            check_ins: Vec::new(),
             pushes: 0,
             log: String::new(),
-        }
+        };
+        rig.drain();
+        rig
     }
 
     /// What the server answers next, in order; after that it has nothing to say.
     pub(crate) fn serve<const N: usize>(mut self, answers: [Says; N]) -> Self {
         self.script.extend(answers);
         self
+    }
+
+    /// How the next errands end, in order; after that they are successful.
+    pub(crate) fn obtain<const N: usize>(mut self, outcomes: [Obtained; N]) -> Self {
+        self.errands.extend(outcomes);
+        self
+    }
+
+    /// Says when the device is to be kept anew.
+    pub(crate) fn keeping(mut self) -> Self {
+        self.tells_of_keeping = true;
+        self
+    }
+
+    /// The check-in messages so far.
+    pub(crate) fn check_ins(&self) -> Vec<CheckIn> {
+        self.check_ins.clone()
+    }
+
+    /// What the device would have to remember after this run.
+    pub(crate) fn keepsake(&self) -> Keepsake {
+        self.shard.keepsake(DeviceId(0))
     }
 
     /// A push as it should be is accepted by APNs.
@@ -294,7 +330,8 @@ impl Rig {
             let first = self.in_flight.iter().min_by_key(|(_, (at, ..))| *at);
             let first = first.map(|(channel, (at, ..))| (*at, *channel));
             let answered = first.map_or(SimTime::NEVER, |(at, _)| at);
-            let next = self.shard.deadline().min(answered);
+            let returned = self.away.map_or(SimTime::NEVER, |(at, _)| at);
+            let next = self.shard.deadline().min(answered).min(returned);
             if next > end {
                 self.now = end;
                 return self;
@@ -304,6 +341,12 @@ impl Rig {
                 && at <= self.now
             {
                 self.answer(channel);
+            } else if let Some((at, id)) = self.away
+                && at <= self.now
+            {
+                self.away = None;
+                let outcome = self.errands.pop_front().unwrap_or(Obtained::Identity);
+                self.shard.obtained(self.now, DeviceId(0), id, outcome);
             } else {
                 self.shard.tick(self.now, 1);
             }
@@ -361,8 +404,11 @@ impl Rig {
                     self.say(&format!(
                         "{}-> {}",
                         of(request.channel),
-                        self.request(&request)
+                        self.words.request(&request)
                     ));
+                    if request.said.is_check_in() {
+                        self.check_ins.push(CheckIn::decode(&request.body).unwrap());
+                    }
                     let says = match request.trip.fate {
                         Fate::Arrives => self.script.pop_front().unwrap_or(Says::Empty),
                         Fate::Lost | Fate::CutBefore | Fate::CutAfter | Fate::RefusesTls(_) => {
@@ -380,13 +426,26 @@ impl Rig {
                         (*at, *says) = (self.now, Says::Cut);
                     }
                 }
+                Output::Obtain(errand) => {
+                    let of = errand.original.map(|it| format!(" of device {}", it.0));
+                    self.say(&format!(
+                        "sets out for an identity: {:?}{}, version {}",
+                        errand.why,
+                        of.unwrap_or_default(),
+                        errand.os_version
+                    ));
+                    assert!(self.away.is_none(), "two errands at once:\n{}", self.log);
+                    self.away = Some((self.now + ERRAND, errand.id));
+                }
+                Output::Keep(_) if self.tells_of_keeping => self.say("is to be kept"),
+                Output::Keep(_) => {}
                 Output::Token(channel, Some(epoch)) => {
                     self.say(&format!("{}has token {epoch}", of(channel)));
                 }
                 Output::Token(channel, None) => self.say(&format!("{}has no token", of(channel))),
                 Output::Note(fact) => {
                     let user = channel_of(&fact).map(of).unwrap_or_default();
-                    let line = self.fact(&fact);
+                    let line = self.words.fact(&fact);
                     self.say(&format!("{user}{line}"));
                 }
             }
@@ -395,89 +454,6 @@ impl Rig {
 
     fn say(&mut self, line: &str) {
         writeln!(self.log, "{} {line}", self.now).unwrap();
-    }
-
-    fn request(&self, request: &Request) -> String {
-        let said = match &request.said {
-            Said::Authenticate => return "Authenticate".into(),
-            Said::TokenUpdate => return "TokenUpdate".into(),
-            Said::CheckOut => return "CheckOut".into(),
-            Said::Idle => "Idle".into(),
-            Said::Result { uuid, status } => self.result(uuid.as_ref(), *status),
-        };
-        let Ok(report) = StatusReport::decode(&request.body) else {
-            return said + " garbled";
-        };
-        let codes = report
-            .error_chain
-            .iter()
-            .map(|it| format!(" {} {}", it.domain, it.code));
-        said + &codes.collect::<String>()
-    }
-
-    fn result(&self, uuid: Option<&CommandUuid>, status: ResultStatus) -> String {
-        format!(
-            "{status:?} {}",
-            uuid.map_or_else(|| "-".into(), |uuid| self.order(uuid))
-        )
-    }
-
-    fn order(&self, uuid: &CommandUuid) -> String {
-        self.book
-            .order(uuid)
-            .map_or_else(|| "?".into(), |order| format!("#{}", order.0))
-    }
-
-    fn fact(&self, fact: &FactKind) -> String {
-        match fact {
-            FactKind::Enrolled { since, .. } => format!("enrolled, begun at {since}"),
-            FactKind::EnrollmentFailed { reason, .. } => format!("gives up enrolling: {reason}"),
-            FactKind::Condition { now, .. } => format!("is {now}"),
-            FactKind::Clock { ahead_ms, .. } => format!("has a clock {ahead_ms} ms ahead"),
-            FactKind::Unenrolled { why, .. } => format!("is not managed any more: {why}"),
-            FactKind::Refused { uuid, why, .. } => {
-                format!("refuses {}: {why}", self.order(uuid))
-            }
-            FactKind::PushStored { push, .. } => format!("push {} stored", push.0),
-            FactKind::PushCoalesced { push, into, .. } => {
-                format!("push {} gives way to {}", push.0, into.0)
-            }
-            FactKind::PushDiscarded { push, .. } => format!("push {} discarded", push.0),
-            FactKind::PushDelivered { push, .. } => format!("push {} delivered", push.0),
-            FactKind::PushIgnored { push, why, .. } => format!("push {} ignored: {why:?}", push.0),
-            FactKind::Woke { why, .. } => format!("wakes: {why:?}"),
-            FactKind::Exchange { got, .. } => match got {
-                Got::Empty => "<- nothing".into(),
-                Got::Command { uuid, request_type } if request_type.is_empty() => {
-                    format!("<- {} without request type", self.order(uuid))
-                }
-                Got::Command { uuid, request_type } => {
-                    format!("<- {} {request_type}", self.order(uuid))
-                }
-                Got::Unreadable { what } => format!("<- unreadable: {what}"),
-                Got::Status(status) => format!("<- {status}"),
-                Got::Lost(broken) => format!("<- {broken}"),
-            },
-            FactKind::Executed { uuid, .. } => format!("has executed {}", self.order(uuid)),
-            FactKind::DeferralEnded { uuid, polls, .. } => {
-                let then = if *polls { "polls" } else { "waits for a push" };
-                format!("would execute {} again, {then}", self.order(uuid))
-            }
-            FactKind::SessionEnded { .. } => "session over".into(),
-            FactKind::Violation { what, .. } => format!("violation: {what}"),
-            FactKind::TimeZero
-            | FactKind::Cancelled { .. }
-            | FactKind::PushLost { .. }
-            | FactKind::PushUnanswered { .. }
-            | FactKind::ProviderCut { .. }
-            | FactKind::ProviderRefused { .. }
-            | FactKind::Ordered { .. }
-            | FactKind::Offered { .. }
-            | FactKind::Accepted { .. }
-            | FactKind::Rejected { .. }
-            | FactKind::AcceptanceUnknown { .. }
-            | FactKind::PushReceived { .. } => panic!("no device observes {fact:?}"),
-        }
     }
 }
 

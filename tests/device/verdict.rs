@@ -6,6 +6,7 @@ use std::time::Duration;
 use mdmstorm::device::Device;
 use mdmstorm::device::contract::{Answer, Input, Output, Reply};
 use mdmstorm::device::environment::Environment;
+use mdmstorm::device::keepsake::{Keepsake, Start};
 use mdmstorm::fact::{ResultStatus, Said, Stamps};
 use mdmstorm::ids::{CohortId, DeviceId};
 use mdmstorm::time::SimTime;
@@ -30,7 +31,12 @@ impl Offers {
         traits.not_now[0].scope.probability = 0.5;
         let id = DeviceId(device);
         Self {
-            device: Device::enrolled(id, CohortId(0), &traits),
+            device: Device::new(
+                id,
+                CohortId(0),
+                &traits,
+                Start::Known(Keepsake::of_enrolled(0), SimTime::ZERO),
+            ),
             env: environment(seed, traits),
             id,
             now: SimTime::ZERO,

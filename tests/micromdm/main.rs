@@ -4,12 +4,15 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod enrolment;
 mod rig;
+mod server;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rig::{Rig, now, program};
+use rig::Rig;
+use server::{now, program};
 
 /// How long MicroMDM's push client waits for an answer, less what a test may begin to count late.
 const ALMOST_ITS_TIMEOUT: Duration = Duration::from_secs(19);

@@ -4,13 +4,16 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod authority;
 mod pushes;
 mod refused;
+mod scep;
 mod server;
 
 use std::path::Path;
 use std::process::Command;
 
+use mdmstorm::engine::state::State;
 use serde_json::Value;
 
 use server::{KEY, Nanomdm, port, program};
@@ -47,6 +50,12 @@ impl Stage {
     /// A scenario with these keys of the target, and all that comes after the gateway's addresses.
     fn with(identity: &str, target: &str, rest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let enrollment = format!("[enrollment.issued]\nidentity = \"{identity}\"\n");
+        Self::enrolling(folder, target, &enrollment, rest)
+    }
+
+    /// The same in this folder, with all that is said of enrolment.
+    fn enrolling(folder: tempfile::TempDir, target: &str, enrollment: &str, rest: &str) -> Self {
         let (server, gateway, proxy) = (port(), port(), port());
         let scenario = format!(
             r#"name = "nanomdm-test"
@@ -54,9 +63,7 @@ impl Stage {
 url = "http://127.0.0.1:{server}"
 api-key = {{ env = "NANOMDM_API_KEY" }}
 {target}
-[enrollment.issued]
-identity = "{identity}"
-[apns]
+{enrollment}[apns]
 listen = "127.0.0.1:{gateway}"
 connect-proxy = "127.0.0.1:{proxy}"
 {rest}"#
@@ -79,7 +86,8 @@ connect-proxy = "127.0.0.1:{proxy}"
         command
             .args(arguments)
             .args(["--state", &self.path("state")])
-            .env("NANOMDM_API_KEY", KEY);
+            .env("NANOMDM_API_KEY", KEY)
+            .env("SCEP_CHALLENGE", scep::CHALLENGE);
         command
     }
 
@@ -103,8 +111,14 @@ connect-proxy = "127.0.0.1:{proxy}"
                 "{expected} is not in\n{printed}"
             );
         }
-        let arguments = ["-ca", device_ca.to_str().unwrap()];
-        let arguments = [&arguments[..], storage, header].concat();
+        self.start_trusting(program, &device_ca, &[storage, header].concat())
+    }
+
+    /// Starts NanoMDM, which trusts devices of this authority.
+    fn start_trusting(&self, program: &str, authority: &Path, arguments: &[&str]) -> Nanomdm {
+        // What NanoMDM trusts the gateway by.
+        State::open(Path::new(&self.path("state"))).unwrap();
+        let arguments = [&["-ca", authority.to_str().unwrap()], arguments].concat();
         Nanomdm::start(
             program,
             self.server,

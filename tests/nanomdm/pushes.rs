@@ -92,22 +92,25 @@ impl Rig {
         let channel = Channel::device(DeviceId(device));
         let (crowd, topic) = (&self.state.crowd, &self.state.topic);
         let authenticate = CheckIn::Authenticate(Authenticate {
-            udid: self.udid(device),
+            udid: self.udid(device).into(),
             topic: topic.clone(),
             os_version: None,
             build: None,
             product: None,
             serial: Some(crowd.serial(DeviceId(device))),
+            imei: None,
+            meid: None,
             mac: None,
         });
         let token_update = CheckIn::TokenUpdate(TokenUpdate {
-            udid: self.udid(device),
+            udid: self.udid(device).into(),
             topic: topic.clone(),
             token: crowd.token(channel, 0).0.to_vec(),
             magic: crowd.magic(channel, 0),
             unlock_token: None,
             user: None,
             awaiting_configuration: false,
+            auth_token: None,
         });
         for message in [authenticate, token_update] {
             let answer = Nanomdm::answer(self.nanomdm.ask("/migration", &message.encode()));

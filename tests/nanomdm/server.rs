@@ -54,12 +54,21 @@ fn listens(port: u16) -> bool {
         .is_ok_and(|stream| stream.local_addr().unwrap() != stream.peer_addr().unwrap())
 }
 
+/// Waits until somebody listens.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a server that never listens must not hold the test for ever"
+)]
+pub(crate) fn wait_for(port: u16) {
+    let begun = Instant::now();
+    while !listens(port) {
+        assert!(begun.elapsed() < START_MAX, "nobody listens at {port}");
+        std::thread::yield_now();
+    }
+}
+
 impl Nanomdm {
     /// Starts it with its data and mdmstorm's `state` in `folder`, and waits until it listens.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a server that never listens must not hold the test for ever"
-    )]
     pub(crate) fn start(
         program: &str,
         port: u16,
@@ -87,11 +96,7 @@ impl Nanomdm {
         assert!(started, "nanomdm did not start");
         std::thread::spawn(move || lines.for_each(drop));
         // It says so a moment before it listens, and nothing but a connection tells that it does.
-        let begun = Instant::now();
-        while !listens(port) {
-            assert!(begun.elapsed() < START_MAX, "nanomdm does not listen");
-            std::thread::yield_now();
-        }
+        wait_for(port);
         Self { process, port }
     }
 

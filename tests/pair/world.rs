@@ -7,7 +7,8 @@ use std::time::Duration;
 use mdmstorm::apns::admission::{Admission, Incoming, Storage};
 use mdmstorm::apns::provider::{self, Certificate, Provider};
 use mdmstorm::device::contract::{Answer, Output, Push, Reply, Request};
-use mdmstorm::device::environment::Environment;
+use mdmstorm::device::environment::{Environment, Terms};
+use mdmstorm::device::keepsake::Start;
 use mdmstorm::fact::{Broken, Fact, FactKind, Got, ResultStatus, Said, ServerPush, Stamps};
 use mdmstorm::ids::{
     Channel, CohortId, CommandUuid, Crowd, CrowdId, DeviceId, OrderBook, OrderIndex, PushId,
@@ -86,10 +87,7 @@ pub(crate) struct World {
 }
 
 fn crowd() -> Crowd {
-    Crowd {
-        id: CrowdId([1; 4]),
-        key: [2; 32],
-    }
+    Crowd::new(CrowdId([1; 4]), [2; 32])
 }
 
 /// The device of an order.
@@ -140,6 +138,8 @@ impl World {
             seed,
             crowd: crowd(),
             topic: TOPIC.into(),
+
+            terms: Terms::default(),
             time_scale: 1.0,
             epoch: RunEpoch::default(),
             orders: OrderBook::new(RUN, ORDERS),
@@ -149,7 +149,11 @@ impl World {
         };
         let mut shard = Shard::new(Arc::new(env), Share { index: 0, of: 1 });
         for device in 0..DEVICES {
-            shard.add(CohortId(0), SimTime::from_secs(device.into()));
+            let start = Start::Enrolls {
+                at: SimTime::from_secs(device.into()),
+                has_identity: true,
+            };
+            shard.add(CohortId(0), start);
         }
         let epoch = RunEpoch::default();
         let mut world = Self {
@@ -278,13 +282,10 @@ impl World {
         let mut identity = [0; 32];
         identity[..4].copy_from_slice(&request.channel.device.0.to_be_bytes());
         let identity = Some(Identity(identity));
-        let reply = match request.said {
-            Said::Authenticate | Said::TokenUpdate | Said::CheckOut => {
-                self.server.check_in(self.now, identity, &request.body)
-            }
-            Said::Idle | Said::Result { .. } => {
-                self.server.connect(self.now, identity, &request.body)
-            }
+        let reply = if request.said.is_check_in() {
+            self.server.check_in(self.now, identity, &request.body)
+        } else {
+            self.server.connect(self.now, identity, &request.body)
         };
         assert_eq!(reply.status, 200, "{:?}", request.said);
         let is_lost = self.is_lost(&request, 1);
@@ -391,7 +392,7 @@ impl World {
                         self.soon(Event::Asked(request));
                     }
                 }
-                Output::Token(..) => {}
+                Output::Token(..) | Output::Obtain(_) | Output::Keep(_) => {}
                 Output::Close(channel) => {
                     // As a courier: what was under way is lost at once.
                     if let Some(&(id, asked)) = self.in_flight.get(&channel) {

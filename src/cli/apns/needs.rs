@@ -11,7 +11,7 @@ use crate::engine::front::Doors;
 use crate::engine::run::{RunError, push_credential};
 use crate::engine::state::State;
 use crate::ids::{Channel, Crowd, DeviceId, hex_lower};
-use crate::scenario::{IdentityMode, NanomdmTarget, Scenario, Target};
+use crate::scenario::{ApiTarget, IdentityMode, Scenario, Target};
 
 /// The files that a server has to trust and to push with: the scenario's own, or those of the
 /// state folder.
@@ -31,7 +31,12 @@ impl Files {
             Some(scenario) => push_credential(scenario, state)?,
             None => (state.push.clone(), state.topic.clone()),
         };
-        let [certificate, key] = state.push_paths();
+        let is_micromdm = scenario.is_some_and(|it| matches!(it.target, Target::Micromdm(_)));
+        let [certificate, key] = if is_micromdm {
+            state.rsa_push_paths()
+        } else {
+            state.push_paths()
+        };
         let apns = scenario.map(|scenario| &scenario.apns);
         let enrollment = scenario.map(|scenario| &scenario.enrollment);
         let given = |path: Option<&PathBuf>, ours: PathBuf| path.cloned().unwrap_or(ours);
@@ -107,19 +112,78 @@ impl Needs<'_> {
             .map(|it| (&it.target, &it.enrollment.identity));
         match target {
             Some((Target::Nanomdm(nanomdm), identity)) => {
-                text.push_str(&nanomdm_commands(
-                    nanomdm,
-                    identity,
-                    files,
-                    doors.proxy,
-                    self.file,
-                ));
+                text.push_str(&self.nanomdm_commands(nanomdm, identity));
             }
-            Some((Target::Embedded | Target::Observe(_), _)) | None => {
+            Some((Target::Micromdm(micromdm), _)) => {
+                text.push_str(&self.micromdm_commands(micromdm));
+            }
+            Some((Target::Embedded(_) | Target::Observe(_), _)) | None => {
                 text.push_str(&environment(files, doors.proxy));
             }
         }
         text
+    }
+
+    fn nanomdm_commands(&self, nanomdm: &ApiTarget, identity: &IdentityMode) -> String {
+        let Self { files, doors, .. } = self;
+        let key = &nanomdm.api_key.0;
+        let environment = found_through_proxy("NanoMDM", files, doors.proxy);
+        let header = match identity {
+            IdentityMode::Header { name, .. } => format!(" -cert-header {name}"),
+            IdentityMode::Signature | IdentityMode::Mtls => String::new(),
+        };
+        format!(
+            "\n# 1. NanoMDM, in a terminal of its own (with {key} set to a key of your choice)\n\
+             {environment}nanomdm -ca {} -api \"${key}\" -listen {}{header}\n\
+             \n# 2. its push certificate; `mdmstorm run` does this by itself\n\
+             cat {} {} | curl -T - -u \"nanomdm:${key}\" {}/v1/pushcert\n\
+             \n# 3. the run\n\
+             mdmstorm run {}\n",
+            quoted(&files.device_authority),
+            listens_at(&nanomdm.url, "127.0.0.1:9000"),
+            quoted(&files.push_certificate),
+            quoted(&files.push_key),
+            nanomdm.url,
+            self.file_name(),
+        )
+    }
+
+    fn micromdm_commands(&self, micromdm: &ApiTarget) -> String {
+        let Self { files, doors, .. } = self;
+        let (key, url) = (&micromdm.api_key.0, &micromdm.url);
+        let environment = found_through_proxy("MicroMDM", files, doors.proxy);
+        let [certificate, push_key] =
+            [&files.push_certificate, &files.push_key].map(|file| quoted(file));
+        format!(
+            "\n# 1. MicroMDM, in a terminal of its own (with {key} set to a key of your choice)\n\
+             {environment}micromdm serve -tls=false -http-addr {} -server-url {} \\\n    \
+             -api-key \"${key}\" -config-path micromdm\n\
+             \n# 2. its push certificate; `mdmstorm run` does this by itself\n\
+             curl -T - -u \"micromdm:${key}\" {url}/v1/config/certificate <<END\n\
+             {{\"cert\":\"$(base64 <{certificate} | tr -d '\\n')\",\"key\":\"$(base64 <{push_key} | tr -d '\\n')\"}}\n\
+             END\n\
+             \n# 3. the run\n\
+             mdmstorm run {}\n",
+            listens_at(url, "127.0.0.1:8080"),
+            self.public_url(url),
+            self.file_name(),
+        )
+    }
+
+    /// What a target at `url` is to call itself: what the scenario replaces by `url`, or the same
+    /// with https, which MicroMDM insists on.
+    fn public_url(&self, url: &str) -> String {
+        let rewrite = self.scenario.map(|it| it.enrollment.rewrite.as_slice());
+        let public = rewrite.unwrap_or_default().iter().find(|(_, to)| to == url);
+        match public {
+            Some((public, _)) => public.clone(),
+            None => url.replacen("http://", "https://", 1),
+        }
+    }
+
+    fn file_name(&self) -> String {
+        self.file
+            .map_or_else(|| "SCENARIO".into(), |file| file.display().to_string())
     }
 
     /// For programs.
@@ -165,44 +229,25 @@ fn environment(files: &Files, proxy: Option<SocketAddr>) -> String {
     format!("\n{proxy}export SSL_CERT_FILE={authority}\nexport NODE_EXTRA_CA_CERTS={authority}\n")
 }
 
-fn nanomdm_commands(
-    nanomdm: &NanomdmTarget,
-    identity: &IdentityMode,
-    files: &Files,
-    proxy: Option<SocketAddr>,
-    file: Option<&Path>,
-) -> String {
-    let key = &nanomdm.api_key.0;
-    let listen = match Endpoint::resolve(&nanomdm.url) {
-        Ok(endpoint) => endpoint.address.to_string(),
-        Err(_) => "127.0.0.1:9000".into(),
-    };
-    let environment = match proxy {
+/// How a server with Apple's host name compiled in finds the gateway.
+fn found_through_proxy(server: &str, files: &Files, proxy: Option<SocketAddr>) -> String {
+    match proxy {
         Some(proxy) => format!(
             "HTTPS_PROXY=http://{proxy} SSL_CERT_FILE={} \\\n  ",
             quoted(&files.push_authority)
         ),
-        None => {
-            "# set connect-proxy under [apns]: NanoMDM has Apple's host name compiled in\n".into()
-        }
-    };
-    let header = match identity {
-        IdentityMode::Header { name } => format!(" -cert-header {name}"),
-        IdentityMode::Signature | IdentityMode::Mtls => String::new(),
-    };
-    let scenario = file.map_or_else(|| "SCENARIO".into(), |file| file.display().to_string());
-    format!(
-        "\n# 1. NanoMDM, in a terminal of its own (with {key} set to a key of your choice)\n\
-         {environment}nanomdm -ca {} -api \"${key}\" -listen {listen}{header}\n\
-         \n# 2. its push certificate; `mdmstorm run` does this by itself\n\
-         cat {} {} | curl -T - -u \"nanomdm:${key}\" {}/v1/pushcert\n\
-         \n# 3. the run\n\
-         mdmstorm run {scenario}\n",
-        quoted(&files.device_authority),
-        quoted(&files.push_certificate),
-        quoted(&files.push_key),
-        nanomdm.url,
-    )
+        None => format!(
+            "# set connect-proxy under [apns]: {server} has Apple's host name compiled in\n"
+        ),
+    }
+}
+
+/// Where a target at `url` is to listen.
+fn listens_at(url: &str, otherwise: &str) -> String {
+    match Endpoint::resolve(url) {
+        Ok(endpoint) => endpoint.address.to_string(),
+        Err(_) => otherwise.to_owned(),
+    }
 }
 
 /// A path as a shell takes it.

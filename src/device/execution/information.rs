@@ -5,6 +5,8 @@ use ::plist::{Dictionary, Value};
 use super::{Effect, Outcome, Subject, Trait, dictionary, text, texts};
 use crate::device::traits::{Platform, Traits};
 use crate::ids::DeviceId;
+use crate::protocol::access_right::AccessRights;
+use crate::seed::Seed;
 
 /// Answers what was asked for. Keys that are not known or do not exist on this platform are left
 /// out without a word, as devices do.
@@ -13,6 +15,8 @@ pub(super) fn answer(request: &Dictionary, device: &Subject<'_>) -> Outcome {
     let facts = Facts::of(device);
     let responses: Dictionary = asked
         .into_iter()
+        .filter(|query| is_allowed(query, device.rights))
+        .filter(|query| !(device.is_user_enrollment && names_the_device(query)))
         .filter_map(|query| Some((query.clone(), facts.response(&query, device)?)))
         .collect();
     Outcome::acknowledged(dictionary([("QueryResponses", responses.into())]))
@@ -49,12 +53,11 @@ impl Facts {
     fn of(device: &Subject<'_>) -> Self {
         let mut storage = device.draw(Trait::Storage);
         let capacity_gb = CAPACITIES_GB[storage.below(CAPACITIES_GB.len() as u64) as usize];
-        let mut addresses = device.draw(Trait::Addresses);
         Self {
             capacity_gb,
             available_gb: rounded(capacity_gb * (0.05 + 0.85 * storage.unit())),
             battery: rounded(0.1 + 0.9 * device.draw(Trait::Battery).unit()),
-            addresses: std::array::from_fn(|_| addresses.below(1 << 24)),
+            addresses: addresses(device.seed, device.id),
         }
     }
 
@@ -71,8 +74,8 @@ impl Facts {
             "UDID" => Some(device.udid.into()),
             "SerialNumber" => Some(device.serial.into()),
             "DeviceName" => Some(name(device).into()),
-            "OSVersion" => Some(traits.os_version.as_str().into()),
-            "BuildVersion" => Some(traits.build.as_str().into()),
+            "OSVersion" => Some(device.os_version.into()),
+            "BuildVersion" => traits.build_of(device.os_version).map(Into::into),
             "ModelName" => Some(traits.model_name.as_str().into()),
             "Model" | "ModelNumber" if !is_mac => Some(self.model_number().into()),
             "Model" | "ProductName" => Some(traits.product.as_str().into()),
@@ -84,7 +87,7 @@ impl Facts {
             "BluetoothMAC" => Some(self.address(1).into()),
             "EthernetMAC" => when(is_mac || is_tv, self.address(2).into()),
             "IsSupervised" => Some(Value::Boolean(traits.supervised)),
-            "AwaitingConfiguration" => Some(Value::Boolean(false)),
+            "AwaitingConfiguration" => Some(Value::Boolean(device.awaits_configuration)),
             "IsActivationLockEnabled" => when(!is_tv, Value::Boolean(false)),
             "IsDeviceLocatorServiceEnabled" => when(is_handheld, Value::Boolean(false)),
             "IsDoNotDisturbInEffect" => when(is_handheld, Value::Boolean(false)),
@@ -97,7 +100,7 @@ impl Facts {
             "DataRoamingEnabled" => when(is_phone, Value::Boolean(false)),
             // 1: GSM; 0: none.
             "CellularTechnology" => when(is_handheld, Value::Integer(i64::from(is_phone).into())),
-            "IMEI" => when(is_phone, self.imei().into()),
+            "IMEI" => when(is_phone, imei(device.seed, device.id).into()),
             "DiagnosticSubmissionEnabled" => when(is_handheld, Value::Boolean(false)),
             "AppAnalyticsEnabled" => when(is_handheld, Value::Boolean(false)),
             "iTunesStoreAccountIsActive" => Some(Value::Boolean(false)),
@@ -125,12 +128,46 @@ impl Facts {
     fn model_number(&self) -> String {
         format!("MSIM{}LL/A", self.capacity_gb as u32)
     }
+}
 
-    /// 15 digits with the test code 00 in front, which no maker has.
-    fn imei(&self) -> String {
-        let digits = self.addresses[1] * 1_000_003 + self.addresses[2];
-        format!("00{:013}", digits % 10_u64.pow(13))
-    }
+/// Whether the answer would tell which device it is: a user enrolment keeps that to itself (Apple,
+/// "User Enrollment and MDM").
+fn names_the_device(query: &str) -> bool {
+    matches!(
+        query,
+        "UDID" | "SerialNumber" | "IMEI" | "MEID" | "WiFiMAC" | "BluetoothMAC" | "EthernetMAC"
+    )
+}
+
+/// Whether the rights let the server ask for it; what they do not is left out without a word
+/// (archived MDM Protocol Reference).
+fn is_allowed(query: &str, rights: AccessRights) -> bool {
+    let right = match query {
+        "UDID" | "AwaitingConfiguration" => return true,
+        "WiFiMAC"
+        | "BluetoothMAC"
+        | "EthernetMAC"
+        | "CellularTechnology"
+        | "IMEI"
+        | "MEID"
+        | "IsRoaming"
+        | "PersonalHotspotEnabled"
+        | "DataRoamingEnabled"
+        | "IsNetworkTethered" => AccessRights::NETWORK_INFORMATION,
+        _ => AccessRights::DEVICE_INFORMATION,
+    };
+    rights.has(right)
+}
+
+fn addresses(seed: Seed, device: DeviceId) -> [u64; 3] {
+    let mut addresses = super::draw(seed, device, Trait::Addresses);
+    std::array::from_fn(|_| addresses.below(1 << 24))
+}
+
+/// 15 digits with the test code 00 in front, which no maker has.
+pub fn imei(seed: Seed, device: DeviceId) -> String {
+    let [_, head, tail] = addresses(seed, device);
+    format!("00{:013}", (head * 1_000_003 + tail) % 10_u64.pow(13))
 }
 
 fn name(device: &Subject<'_>) -> String {

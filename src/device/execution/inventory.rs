@@ -50,6 +50,8 @@ pub(super) struct Belongings {
     pub(super) applications: BTreeMap<String, bool>,
     /// Its name, when it was given one.
     pub(super) name: Option<String>,
+    /// How often a command has changed it.
+    revision: u32,
 }
 
 /// The most profiles or apps one device keeps; further ones are acknowledged and forgotten, so
@@ -57,6 +59,41 @@ pub(super) struct Belongings {
 const ITEMS_MAX: usize = 1000;
 
 impl Inventory {
+    /// What an earlier run has left, by identifier; of the rest nothing is known.
+    pub fn remembered(profiles: Vec<String>, applications: Vec<String>) -> Self {
+        let mut inventory = Self::default();
+        for identifier in profiles {
+            inventory.apply(Effect::ProfileInstalled(Profile {
+                uuid: identifier.clone(),
+                identifier,
+                display_name: String::new(),
+                version: 1,
+                payloads: Vec::new(),
+            }));
+        }
+        for identifier in applications {
+            inventory.apply(Effect::ApplicationInstalled(identifier));
+        }
+        inventory
+    }
+
+    /// The identifiers of profiles and of apps that are there.
+    pub(in crate::device) fn identifiers(&self) -> (Vec<String>, Vec<String>) {
+        let Some(belongings) = &self.0 else {
+            return (Vec::new(), Vec::new());
+        };
+        let apps = belongings.applications.iter().filter(|(_, there)| **there);
+        (
+            belongings.profiles.keys().cloned().collect(),
+            apps.map(|(identifier, _)| identifier.clone()).collect(),
+        )
+    }
+
+    /// A number that changes whenever a command changes something.
+    pub(in crate::device) fn revision(&self) -> u32 {
+        self.0.as_deref().map_or(0, |it| it.revision)
+    }
+
     /// Takes what a command has done.
     pub fn apply(&mut self, effect: Effect) {
         match effect {
@@ -95,6 +132,8 @@ impl Inventory {
     }
 
     fn belongings(&mut self) -> &mut Belongings {
-        self.0.get_or_insert_default()
+        let belongings = self.0.get_or_insert_default();
+        belongings.revision = belongings.revision.wrapping_add(1);
+        belongings
     }
 }

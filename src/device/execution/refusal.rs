@@ -10,8 +10,8 @@ use crate::protocol::request_types::{RequestType, System, version};
 /// What a device in `conditions` answers to `command` without executing it; `None` when it would
 /// execute it, unless NotNow says otherwise (`device::not_now`).
 ///
-/// In this order: lost mode, commands this system does not know, supervision, missing keys. Virtual
-/// devices grant all access rights.
+/// In this order: lost mode, commands this system does not know, access rights, supervision, missing
+/// keys.
 pub fn refusal(command: &Command, device: &Subject<'_>, conditions: Conditions) -> Option<Outcome> {
     let (Some(name), None) = (command.request_type.as_deref(), command.defect()) else {
         return Some(Outcome::format_error());
@@ -26,8 +26,12 @@ pub fn refusal(command: &Command, device: &Subject<'_>, conditions: Conditions) 
     let Some((row, support)) = known else {
         return Some(device.unknown(name));
     };
-    if version(&device.traits.os_version) < support.since {
+    if version(device.os_version) < support.since {
         return Some(device.unknown(name));
+    }
+    if !device.rights.allow(name) {
+        let what = format!("the enrolment does not let the server send {name}");
+        return Some(Outcome::error(vec![ErrorItem::not_authorized(&what)]));
     }
     if support.supervised && !device.traits.supervised {
         let what = format!("{name} needs a supervised device");

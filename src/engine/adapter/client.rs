@@ -10,7 +10,7 @@ use crate::device::contract::Answer;
 use crate::engine::clock::Clock;
 use crate::engine::connection::{Connection, Connector};
 use crate::engine::endpoint::{Endpoint, EndpointError};
-use crate::engine::http1::Times;
+use crate::engine::http1::{Headers, Times};
 use crate::fact::Broken;
 use crate::time::SimTime;
 
@@ -53,6 +53,26 @@ pub enum AdminError {
         body: String,
         /// What the API says.
         expected: &'static str,
+    },
+    /// The push certificate's key is of a kind that the target does not read.
+    #[error(
+        "the target reads push certificates with an RSA key alone: name another one under \
+         push-certificate and push-key, or leave both out"
+    )]
+    NotRsa,
+    /// Its enrolment profile is not for the push certificate that it was given.
+    #[error(
+        "the enrolment profile at {url} names the topic {named:?}, but the push certificate is for \
+         {wanted:?}, so devices would take none of its pushes; it learns the topic of its first push \
+         certificate alone: restart it"
+    )]
+    OtherTopic {
+        /// Where the profile is.
+        url: String,
+        /// What it names.
+        named: String,
+        /// What the push certificate is for.
+        wanted: String,
     },
 }
 
@@ -129,6 +149,43 @@ impl AdminClient {
         }
     }
 
+    /// One request whose answer must not be that we are not let in.
+    pub(super) async fn ask(
+        &self,
+        what: &'static str,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Answer, AdminError> {
+        let url = self.url(path);
+        match self.call(method, path, body, &|_| {}).await {
+            Ok(Answer {
+                status: status @ (401 | 403),
+                ..
+            }) => Err(AdminError::Unauthorized { what, url, status }),
+            Ok(answer) => Ok(answer),
+            Err(why) => Err(AdminError::NoAnswer { what, url, why }),
+        }
+    }
+
+    /// An answer that its API does not say.
+    pub(super) fn unexpected(
+        &self,
+        what: &'static str,
+        path: &str,
+        answer: &Answer,
+        expected: &'static str,
+    ) -> AdminError {
+        let (url, status, body) = (self.url(path), answer.status, excerpt(&answer.body));
+        AdminError::Unexpected {
+            what,
+            url,
+            status,
+            body,
+            expected,
+        }
+    }
+
     async fn send(&self, bytes: &[u8], sent: &dyn Fn(SimTime)) -> Result<Answer, Broken> {
         let kept = self.idle.borrow_mut().pop();
         let reused = kept.is_some();
@@ -162,12 +219,34 @@ impl AdminClient {
         };
         let times = Cell::new(Times::default());
         sent(self.clock.now());
-        let received = connection.exchange(self.clock, bytes, &times).await;
+        let received = connection
+            .exchange(self.clock, bytes, &times, Headers::Dropped)
+            .await;
         let received = received.map_err(|broken| (broken, times.get().first_byte.is_some()))?;
         let mut idle = self.idle.borrow_mut();
         if received.keep_alive && idle.len() < IDLE_MAX {
             idle.push(connection);
         }
         Ok(received.answer)
+    }
+}
+
+/// The beginning of a body, on one line, for messages.
+pub(super) fn excerpt(body: &[u8]) -> String {
+    const SHOWN: usize = 120;
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let html =
+        line.trim_start().get(..1) == Some("<") && line.to_ascii_lowercase().contains("<html");
+    let shown: String = line.chars().take(SHOWN).collect();
+    let more = if shown.len() < line.len() || body.len() > 4 * SHOWN {
+        ".."
+    } else {
+        ""
+    };
+    match (body.is_empty(), html) {
+        (true, _) => "an empty body".into(),
+        (false, true) => format!("an HTML page ({shown:?}{more})"),
+        (false, false) => format!("{shown:?}{more}"),
     }
 }

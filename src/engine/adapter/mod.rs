@@ -1,11 +1,14 @@
 //! What speaks a target's admin API.
 
 pub mod client;
+mod micromdm;
 mod nanomdm;
 
 pub(super) use self::client::AdminClient;
 use self::client::AdminError;
+pub(super) use self::micromdm::Micromdm;
 pub(super) use self::nanomdm::{Nanomdm, Product};
+use super::authority::Credential;
 use crate::fact::{Broken, ServerPush};
 use crate::ids::CommandUuid;
 use crate::time::SimTime;
@@ -15,6 +18,8 @@ use crate::time::SimTime;
 pub(super) enum Adapter {
     /// NanoMDM, and the bundled reference server, which has the same API.
     Nanomdm(Box<Nanomdm>),
+    /// MicroMDM.
+    Micromdm(Box<Micromdm>),
     /// Commands are ordered elsewhere.
     Observe,
 }
@@ -41,6 +46,7 @@ impl Adapter {
     ) -> Enqueued {
         match self {
             Self::Nanomdm(nanomdm) => nanomdm.enqueue(id, command, offered).await,
+            Self::Micromdm(micromdm) => micromdm.enqueue(id, command, offered).await,
             Self::Observe => Enqueued::Rejected {
                 status: 0,
                 reason: "an observed target has no admin API".into(),
@@ -53,6 +59,7 @@ impl Adapter {
     pub(super) async fn push(&self, ids: &[String]) -> Result<(), AdminError> {
         match self {
             Self::Nanomdm(nanomdm) => nanomdm.push(ids).await,
+            Self::Micromdm(micromdm) => micromdm.push(ids).await,
             Self::Observe => Ok(()),
         }
     }
@@ -61,14 +68,19 @@ impl Adapter {
     pub(super) async fn cancel(&self, id: &str, uuid: &CommandUuid) -> Result<(), AdminError> {
         match self {
             Self::Nanomdm(nanomdm) => nanomdm.cancel(id, uuid).await,
-            Self::Observe => Ok(()),
+            // MicroMDM takes back a device's whole queue or nothing.
+            Self::Micromdm(_) | Self::Observe => Ok(()),
         }
     }
 
     /// Uploads the push certificate and its key.
-    pub(super) async fn upload_push_certificate(&self, pem: &str) -> Result<(), AdminError> {
+    pub(super) async fn upload_push_certificate(
+        &self,
+        push: &Credential,
+    ) -> Result<(), AdminError> {
         match self {
-            Self::Nanomdm(nanomdm) => nanomdm.upload_push_certificate(pem).await,
+            Self::Nanomdm(nanomdm) => nanomdm.upload_push_certificate(push).await,
+            Self::Micromdm(micromdm) => micromdm.upload_push_certificate(push).await,
             Self::Observe => Ok(()),
         }
     }
@@ -77,6 +89,7 @@ impl Adapter {
     pub(super) async fn greet(&self) -> Result<String, AdminError> {
         match self {
             Self::Nanomdm(nanomdm) => nanomdm.version().await,
+            Self::Micromdm(micromdm) => micromdm.version().await,
             Self::Observe => Ok("observed target: no admin API is asked".into()),
         }
     }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::Enqueued;
-use super::client::{AdminClient, AdminError};
+use super::client::{AdminClient, AdminError, excerpt};
 use crate::device::contract::Answer;
+use crate::engine::authority::Credential;
 use crate::fact::{Broken, ServerPush};
 use crate::ids::CommandUuid;
 use crate::time::SimTime;
@@ -69,11 +70,15 @@ impl Nanomdm {
     pub(super) async fn push(&self, ids: &[String]) -> Result<(), AdminError> {
         let what = "asking for pushes without a command";
         let path = format!("/v1/push/{}", ids.join(","));
-        let answer = self.ask(what, "PUT", &path, b"").await?;
+        let answer = self.client.ask(what, "PUT", &path, b"").await?;
         // Like an enqueue: 207 and 500 are of pushes that failed, which the JSON tells.
         match serde_json::from_slice::<ApiResult>(&answer.body) {
             Ok(_) => Ok(()),
-            Err(_) => Err(self.unexpected(what, &path, &answer, "JSON with a status for each id")),
+            Err(_) => {
+                Err(self
+                    .client
+                    .unexpected(what, &path, &answer, "JSON with a status for each id"))
+            }
         }
     }
 
@@ -83,23 +88,28 @@ impl Nanomdm {
         }
         let what = "taking a command back";
         let path = format!("/v1/queue/{id}/{uuid}");
-        let answer = self.ask(what, "DELETE", &path, b"").await?;
+        let answer = self.client.ask(what, "DELETE", &path, b"").await?;
         match answer.status {
             // 404: it has settled meanwhile.
             200 | 404 => Ok(()),
-            _ => Err(self.unexpected(what, &path, &answer, "200 or 404")),
+            _ => Err(self.client.unexpected(what, &path, &answer, "200 or 404")),
         }
     }
 
-    pub(super) async fn upload_push_certificate(&self, pem: &str) -> Result<(), AdminError> {
+    pub(super) async fn upload_push_certificate(
+        &self,
+        push: &Credential,
+    ) -> Result<(), AdminError> {
         let what = "uploading the push certificate";
+        let pem = format!("{}{}", push.certificates_pem(), push.key_pem());
         let answer = self
+            .client
             .ask(what, "PUT", "/v1/pushcert", pem.as_bytes())
             .await?;
         if answer.status == 200 {
             return Ok(());
         }
-        Err(self.unexpected(
+        Err(self.client.unexpected(
             what,
             "/v1/pushcert",
             &answer,
@@ -109,49 +119,17 @@ impl Nanomdm {
 
     pub(super) async fn version(&self) -> Result<String, AdminError> {
         let what = "asking for the target's version";
-        let answer = self.ask(what, "GET", "/version", b"").await?;
+        let answer = self.client.ask(what, "GET", "/version", b"").await?;
         let version: Option<BTreeMap<String, serde_json::Value>> =
             serde_json::from_slice(&answer.body).ok();
         match version.as_ref().and_then(|v| v.get("version")) {
             Some(version) => Ok(format!("version {}", version.as_str().unwrap_or("unknown"))),
-            None => {
-                Err(self.unexpected(what, "/version", &answer, "200 with JSON {\"version\": ..}"))
-            }
-        }
-    }
-
-    async fn ask(
-        &self,
-        what: &'static str,
-        method: &str,
-        path: &str,
-        body: &[u8],
-    ) -> Result<Answer, AdminError> {
-        let url = self.client.url(path);
-        match self.client.call(method, path, body, &|_| {}).await {
-            Ok(Answer {
-                status: status @ (401 | 403),
-                ..
-            }) => Err(AdminError::Unauthorized { what, url, status }),
-            Ok(answer) => Ok(answer),
-            Err(why) => Err(AdminError::NoAnswer { what, url, why }),
-        }
-    }
-
-    fn unexpected(
-        &self,
-        what: &'static str,
-        path: &str,
-        answer: &Answer,
-        expected: &'static str,
-    ) -> AdminError {
-        let (url, status, body) = (self.client.url(path), answer.status, excerpt(&answer.body));
-        AdminError::Unexpected {
-            what,
-            url,
-            status,
-            body,
-            expected,
+            None => Err(self.client.unexpected(
+                what,
+                "/version",
+                &answer,
+                "200 with JSON {\"version\": ..}",
+            )),
         }
     }
 }
@@ -201,26 +179,6 @@ fn understand(id: &str, answer: &Answer) -> Enqueued {
         },
     };
     Enqueued::Accepted(push)
-}
-
-/// The beginning of a body, on one line, for messages.
-fn excerpt(body: &[u8]) -> String {
-    const SHOWN: usize = 120;
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let html =
-        line.trim_start().get(..1) == Some("<") && line.to_ascii_lowercase().contains("<html");
-    let shown: String = line.chars().take(SHOWN).collect();
-    let more = if shown.len() < line.len() || body.len() > 4 * SHOWN {
-        ".."
-    } else {
-        ""
-    };
-    match (body.is_empty(), html) {
-        (true, _) => "an empty body".into(),
-        (false, true) => format!("an HTML page ({shown:?}{more})"),
-        (false, false) => format!("{shown:?}{more}"),
-    }
 }
 
 #[cfg(test)]

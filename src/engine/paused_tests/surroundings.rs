@@ -83,7 +83,7 @@ impl Surroundings {
         let body = Template::new(&command.dictionary).with(&uuid);
         let cohort = self.plan.cohort_of(order.channel.device);
         let platform = self.env.traits(cohort).platform;
-        let id = enrollment_id(&self.env.crowd, platform, order.channel);
+        let id = enrollment_id(&self.env.crowd, &self.env.terms, platform, order.channel);
         let now = self.clock.now();
         let mut server = self.server.borrow_mut();
         let submission = server.enqueue(now, &[id], &body, WithPush::Yes);
@@ -217,13 +217,9 @@ impl Surroundings {
 /// A certificate for each device: here its UDID stands for it.
 fn identity(is_check_in: bool, body: &[u8]) -> Identity {
     let udid = if is_check_in {
-        match CheckIn::decode(body).unwrap() {
-            CheckIn::Authenticate(message) => message.udid,
-            CheckIn::TokenUpdate(message) => message.udid,
-            CheckIn::CheckOut(message) => message.udid,
-        }
+        CheckIn::decode(body).unwrap().enrollee().to_string()
     } else {
-        StatusReport::decode(body).unwrap().udid.into_owned()
+        StatusReport::decode(body).unwrap().udid.to_string()
     };
     Identity(*blake3::hash(udid.as_bytes()).as_bytes())
 }

@@ -1,19 +1,17 @@
 //! The threads of a run: workers, front (gateway and operator) and recorder, and how they are
 //! started, asked and stopped.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use super::hiring::{Hiring, OperatorPlan};
 use super::prepare::Prepared;
 use super::provider_keys;
-use super::target::Admin;
 use super::{RunError, Settings, Usage};
 use crate::apns::admission::{Admission, Storage};
-use crate::device::contract::Change;
 use crate::device::environment::Environment;
 use crate::engine::bundle::Bundle;
 use crate::engine::clock::Clock;
@@ -21,17 +19,18 @@ use crate::engine::front::{Front, FrontPlan, Outside};
 use crate::engine::gateway;
 use crate::engine::gateway::lookout::Lookout;
 use crate::engine::gateway::tally::Tally;
-use crate::engine::health::Gauge;
-use crate::engine::operator::{Halt, Operator, Standing};
+use crate::engine::health::{Connections, Gauge};
+use crate::engine::operator::{Halt, Standing};
 use crate::engine::ports::Ports;
 use crate::engine::provider_tls::gateway_tls;
 use crate::engine::recorder::{Open, Question, Recorder, SETTLED_MAX, State};
 use crate::engine::redirect::PublicTargets;
-use crate::engine::scribe::{BATCHES_MAX, Batch, Scribe};
+use crate::engine::roster::Writing;
+use crate::engine::scribe::{BATCHES_MAX, Scribe};
 use crate::engine::serve::Embedded;
-use crate::engine::tokens::{CHANGES_MAX, TokenChange};
-use crate::engine::worker::{ToWorker, Worker, WorkerPlan};
-use crate::ids::{CohortId, Crowd, DeviceId, OrderBook, OrderIndex, RunId};
+use crate::engine::tokens::CHANGES_MAX;
+use crate::engine::worker::{ToWorker, Worker};
+use crate::ids::{DeviceId, OrderBook, OrderIndex};
 use crate::plan::Plan;
 use crate::record::Ledger;
 use crate::record::account::Account;
@@ -49,7 +48,9 @@ pub(super) struct Crew {
     halt: watch::Sender<Halt>,
     is_observer: bool,
     embedded: Option<Embedded>,
+    writing: Option<Writing>,
     sockets: Gauge,
+    connections: Connections,
     timeout: Duration,
 }
 
@@ -58,6 +59,10 @@ const OTHER_PRODUCERS: usize = 2;
 
 impl Crew {
     /// Starts every thread; the devices begin to enrol.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one thread after another, each with what those before it gave"
+    )]
     pub(super) fn start(
         prepared: Prepared,
         bundle: Bundle,
@@ -77,9 +82,18 @@ impl Crew {
         let producers = count + OTHER_PRODUCERS;
         let recorder = Recorder::start(clock, ledger, bundle, producers, batches, settled);
         let sockets = Gauge::default();
+        let connections = Connections::default();
         let (to_gateway, tokens) = mpsc::channel(CHANGES_MAX);
+        let (keeper, writing) = match &prepared.reused {
+            Some(reused) => {
+                let (keeper, writing) = reused.start_writing();
+                (Some(keeper), Some(writing))
+            }
+            None => (None, None),
+        };
         let hiring = Hiring {
             prepared: &prepared,
+            keeper,
             plan: &plan,
             env: environment(&prepared, scenario, &plan, book),
             start: clock.now(),
@@ -91,9 +105,12 @@ impl Crew {
                 prepared.limits.sockets(scenario.operator.in_flight) as usize,
             )),
             sockets: sockets.clone(),
+            connections: connections.clone(),
+            resume: scenario.transport.resume,
             tokens: to_gateway,
         };
         let workers = hiring.workers(count, &to_recorder)?;
+        let terms = hiring.env.terms.clone();
         let (halt, halted) = watch::channel(Halt::No);
         let gateway_scribe = Scribe::new(clock, count, to_recorder.clone());
         let operator_scribe = Scribe::new(clock, count + 1, to_recorder);
@@ -107,6 +124,7 @@ impl Crew {
             admin: prepared.target.admin.clone(),
             plan,
             crowd: prepared.state.crowd.clone(),
+            terms,
             run: prepared.run,
             scribe: operator_scribe,
             in_flight: scenario.operator.in_flight,
@@ -132,7 +150,9 @@ impl Crew {
             halt,
             is_observer,
             embedded: prepared.target.embedded,
+            writing,
             sockets,
+            connections,
             timeout: prepared.target.timeout,
         })
     }
@@ -229,7 +249,9 @@ impl Crew {
             front,
             recorder,
             embedded,
+            writing,
             sockets,
+            connections,
             ..
         } = self;
         let joined = tokio::task::spawn_blocking(move || {
@@ -248,21 +270,24 @@ impl Crew {
             }
             drop(recorder.questions);
             let (account, bundle) = join(recorder.thread);
-            (account, bundle, timers)
+            let unkept = writing.and_then(Writing::join);
+            (account, bundle, timers, unkept)
         });
-        let (account, bundle, timers) = match joined.await {
+        let (account, bundle, timers, unkept) = match joined.await {
             Ok(joined) => joined,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         drop(embedded);
-        let sockets_max = sockets.highest();
+        let (sockets_max, connections) = (sockets.highest(), connections.seen());
         (
             account,
             bundle,
             Usage {
                 target_cpu,
                 sockets_max,
+                connections,
                 timers,
+                unkept: unkept.map(|error| error.to_string()),
                 ..Usage::default()
             },
         )
@@ -296,6 +321,7 @@ fn environment(
         seed: plan.seed,
         crowd: prepared.state.crowd.clone(),
         topic: prepared.topic.as_str().into(),
+        terms: prepared.terms.clone(),
         time_scale: plan.time_scale,
         epoch: clock.epoch(),
         starts: plan.starts,
@@ -351,118 +377,4 @@ fn outside(prepared: &Prepared, scenario: &Scenario) -> Option<Outside> {
         webhook: None,
         topic: prepared.topic.as_str().into(),
     })
-}
-
-/// The operator before it is on its own thread, where alone its connections may live.
-struct OperatorPlan {
-    clock: Clock,
-    admin: Admin,
-    plan: Arc<Plan>,
-    crowd: Crowd,
-    run: RunId,
-    scribe: Scribe,
-    in_flight: usize,
-}
-
-impl OperatorPlan {
-    fn hire(self) -> Operator {
-        let Self {
-            clock,
-            admin,
-            plan,
-            crowd,
-            run,
-            scribe,
-            in_flight,
-        } = self;
-        // The target was greeted through such an adapter before the run began.
-        let adapter = admin
-            .adapter(clock)
-            .expect("an adapter that could be made once");
-        let (scribe, places) = (RefCell::new(scribe), Arc::new(Semaphore::new(in_flight)));
-        Operator {
-            clock,
-            adapter,
-            plan,
-            crowd,
-            run,
-            scribe,
-            places,
-        }
-    }
-}
-
-/// What workers are started from.
-struct Hiring<'a> {
-    prepared: &'a Prepared,
-    plan: &'a Plan,
-    env: Arc<Environment>,
-    start: SimTime,
-    /// Enrolments that begin per second.
-    rate: f64,
-    handshakes: usize,
-    public: PublicTargets,
-    enrolling: Arc<Semaphore>,
-    permits: Arc<Semaphore>,
-    sockets: Gauge,
-    tokens: mpsc::Sender<TokenChange>,
-}
-
-impl Hiring<'_> {
-    fn workers(
-        &self,
-        count: usize,
-        to_recorder: &mpsc::Sender<Batch>,
-    ) -> Result<Vec<Worker>, RunError> {
-        let start = |index: usize| {
-            let share = Share {
-                index: index as u32,
-                of: count as u32,
-            };
-            Ok(Worker::start(
-                self.worker(share),
-                index,
-                to_recorder.clone(),
-            )?)
-        };
-        (0..count).map(start).collect()
-    }
-
-    fn worker(&self, share: Share) -> WorkerPlan {
-        let target = &self.prepared.target;
-        WorkerPlan {
-            share,
-            env: Arc::clone(&self.env),
-            devices: self.devices(share),
-            timeline: self.timeline(share),
-            clock: self.prepared.clock,
-            endpoint: target.server.clone(),
-            wire: target.wire.clone(),
-            tls: target.tls.clone(),
-            identities: Arc::clone(&self.prepared.identities),
-            timeout: target.timeout,
-            public: self.public,
-            sockets: Arc::clone(&self.permits),
-            handshakes: self.handshakes,
-            enrolling: Arc::clone(&self.enrolling),
-            open_sockets: self.sockets.clone(),
-            tokens: self.tokens.clone(),
-        }
-    }
-
-    fn devices(&self, share: Share) -> Vec<(CohortId, SimTime)> {
-        let mine = (share.index..self.plan.devices()).step_by(share.of as usize);
-        mine.map(|device| {
-            let after = Duration::from_secs_f64(f64::from(device) / self.rate);
-            (self.plan.cohort_of(DeviceId(device)), self.start + after)
-        })
-        .collect()
-    }
-
-    fn timeline(&self, share: Share) -> Vec<(Duration, DeviceId, Change)> {
-        let events = self.plan.timeline.iter();
-        let mine = events.filter(|event| Share::owner(share.of, event.device) == share.index);
-        mine.map(|event| (self.plan.real(event.at), event.device, event.change))
-            .collect()
-    }
 }

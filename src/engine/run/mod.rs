@@ -5,9 +5,12 @@
 
 mod crew;
 mod drain;
+mod hiring;
 mod prepare;
 pub(super) mod provider_keys;
+mod reused;
 mod target;
+mod ways;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use super::state::StateError;
 use crate::plan::Plan;
 use crate::record::Progress;
 use crate::record::account::Account;
+use crate::report::validity::ConnectionTally;
 use crate::scenario::Scenario;
 use crate::time::SimTime;
 
@@ -45,8 +49,12 @@ pub struct Settings {
     pub handshakes_in_flight: usize,
     /// The key of the target's admin API, from the environment.
     pub api_key: Option<String>,
+    /// The challenge or token that devices enrol with, from the environment.
+    pub enrollment_secret: Option<String>,
     /// This program, which the embedded target is a child of.
     pub program: PathBuf,
+    /// The folder of the roster, if devices are to be kept.
+    pub roster: Option<PathBuf>,
 }
 
 /// Where a run is.
@@ -135,6 +143,21 @@ pub enum RunError {
         /// The variable.
         name: String,
     },
+    /// The roster.
+    #[error(transparent)]
+    Roster(#[from] super::roster::RosterError),
+    /// A secret of enrolment.
+    #[error(
+        "the environment variable {name} is not set, but the scenario takes the secret that devices \
+         enrol with from it; set it, or name another one"
+    )]
+    NoSecret {
+        /// The variable.
+        name: String,
+    },
+    /// The enrolment profile.
+    #[error("devices cannot enrol: {}: {}", .0.name, .0.what)]
+    Enrollment(crate::fact::Refusal),
     /// A socket of our own.
     #[error("cannot set up a socket: {0}")]
     Socket(std::io::Error),
@@ -143,7 +166,13 @@ pub enum RunError {
 impl RunError {
     /// Whether the command line, the scenario or the environment has to be changed.
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::Endpoint(_) | Self::NoApiKey { .. })
+        if let Self::Roster(error) = self {
+            return error.is_usage();
+        }
+        matches!(
+            self,
+            Self::Endpoint(_) | Self::NoApiKey { .. } | Self::NoSecret { .. }
+        )
     }
 
     /// Whether it is the target that is missing, rather than something here.
@@ -185,10 +214,14 @@ pub struct Usage {
     pub target_cpu: Option<Duration>,
     /// The most sockets that devices had open at once.
     pub sockets_max: u64,
+    /// What the devices' connections agreed on.
+    pub connections: ConnectionTally,
     /// The most memory this process had resident, in bytes.
     pub resident_max: Option<u64>,
     /// How late the workers' timers were, in microseconds.
     pub timers: Option<hdrhistogram::Histogram<u64>>,
+    /// Why the roster could not be written, if it could not.
+    pub unkept: Option<String>,
 }
 
 /// After so long with nothing but failures, no more orders are sent to a target.

@@ -4,17 +4,21 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::reused::Reused;
 use super::target::{self, Reached};
+use super::ways::{self, Search};
 use super::{RunError, Settings};
+use crate::device::environment::Terms;
 use crate::engine::authority::{Authority, Credential};
 use crate::engine::clock::Clock;
+use crate::engine::enroll::Outfit;
 use crate::engine::front::{Doors, Listeners};
 use crate::engine::identity::Identities;
 use crate::engine::limits::Limits;
 use crate::engine::state::State;
 use crate::ids::{DeviceId, RunId};
 use crate::plan::Plan;
-use crate::scenario::Scenario;
+use crate::scenario::{Method, Scenario, Target};
 
 /// A run that can begin.
 #[derive(Debug)]
@@ -27,6 +31,13 @@ pub struct Prepared {
     pub(super) listeners: Listeners,
     pub(super) target: Reached,
     pub(super) identities: Arc<Identities>,
+    /// What is known of the devices, if there is a roster.
+    pub(super) reused: Option<Reused>,
+    /// What devices need on their way to an identity.
+    pub(super) outfit: Outfit,
+    pub(super) terms: Terms,
+    /// What the enrolment profile says, for people.
+    told: Option<String>,
     pub(super) run: RunId,
 }
 
@@ -40,6 +51,11 @@ impl Prepared {
     pub fn target(&self) -> &str {
         &self.target.described
     }
+
+    /// What the enrolment profile says, for people; `None` without one.
+    pub fn profile(&self) -> Option<&str> {
+        self.told.as_deref()
+    }
 }
 
 /// Prepares a run. Nothing has been sent to devices when this fails, but the target may have been
@@ -47,6 +63,10 @@ impl Prepared {
 ///
 /// # Errors
 /// The first thing that stands in the way.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one thing after another, each with what those before it gave"
+)]
 pub async fn prepare(
     scenario: &Scenario,
     plan: &Plan,
@@ -60,7 +80,14 @@ pub async fn prepare(
         plan.orders.len() as u64,
         in_flight,
     )?;
-    let state = State::open(&settings.state)?;
+    let mut state = State::open(&settings.state)?;
+    let mut reused = match &settings.roster {
+        Some(folder) => Some(Reused::open(folder, scenario, plan, &state.crowd)?),
+        None => None,
+    };
+    if let Some(reused) = &reused {
+        state.crowd = reused.crowd(state.crowd)?;
+    }
     let listeners = Listeners::open(&Doors {
         direct: scenario.apns.listen,
         further: Vec::new(),
@@ -70,7 +97,7 @@ pub async fn prepare(
     })?;
     let (push, topic) = push_credential(scenario, &state)?;
     let given = given_authority(scenario, clock)?;
-    let authority = given.as_ref().unwrap_or(&state.device_authority);
+    let authority = given.map_or_else(|| Arc::clone(&state.device_authority), Arc::new);
     let gateway = listeners.direct_address().map_err(RunError::Socket)?;
     let reach = target::Request {
         scenario,
@@ -80,11 +107,34 @@ pub async fn prepare(
         push: &push,
         state: &state,
     };
-    let target = target::reach(reach, authority).await?;
-    let devices: Vec<DeviceId> = (0..plan.devices()).map(DeviceId).collect();
+    let mut target = target::reach(reach, &authority).await?;
+    let unknown = |device: &DeviceId| reused.as_ref().is_none_or(|it| !it.has_identity(*device));
+    let newcomers = (0..plan.devices()).map(DeviceId).filter(unknown);
+    let newcomers: Vec<DeviceId> = newcomers.collect();
     let threads = NonZeroUsize::new(limits.cores).unwrap_or(NonZeroUsize::MIN);
+    let search = Search {
+        newcomers: newcomers.len(),
+        threads,
+        scenario,
+        plan,
+        settings,
+        state: &state,
+        authority: Arc::clone(&authority),
+        clock,
+    };
+    let found = Box::pin(ways::find(search, &mut target)).await?;
+    let topic = found.topic.unwrap_or(topic);
+    if let Some(reused) = &mut reused {
+        reused.agree(&topic)?;
+    }
+    let is_issued = scenario.enrollment.method == Method::Issued;
+    let devices = if is_issued { newcomers } else { Vec::new() };
     let now = clock.epoch().wall(clock.now());
-    let identities = Identities::mint(authority, &state.crowd, &devices, now, threads)?;
+    let identities = Identities::mint(&authority, &state.crowd, &devices, now, threads)?;
+    let identities = match &reused {
+        Some(reused) => reused.keep_issued(identities)?,
+        None => identities,
+    };
     let run = RunId(random_bytes());
     Ok(Prepared {
         clock,
@@ -95,6 +145,10 @@ pub async fn prepare(
         listeners,
         target,
         identities: Arc::new(identities),
+        reused,
+        outfit: found.outfit,
+        terms: found.terms,
+        told: found.told,
         run,
     })
 }
@@ -109,7 +163,12 @@ pub fn push_credential(
 ) -> Result<(Credential, String), RunError> {
     let apns = &scenario.apns;
     let (Some(certificate), Some(key)) = (&apns.push_certificate, &apns.push_key) else {
-        return Ok((state.push.clone(), state.topic.clone()));
+        let push = match scenario.target {
+            // It reads no other key.
+            Target::Micromdm(_) => state.rsa_push()?,
+            Target::Embedded(_) | Target::Nanomdm(_) | Target::Observe(_) => state.push.clone(),
+        };
+        return Ok((push, state.topic.clone()));
     };
     let (purpose, path) = ("is the push certificate", certificate);
     let certificate = read(path, purpose)?;

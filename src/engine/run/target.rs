@@ -6,20 +6,28 @@ use std::time::Duration;
 
 use super::prepare::{random_bytes, read, unusable};
 use super::{RunError, Settings};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+
 use crate::apns::connect::PUSH_HOSTS;
-use crate::engine::adapter::{Adapter, AdminClient, Nanomdm, Product};
+use crate::engine::adapter::{Adapter, AdminClient, Micromdm, Nanomdm, Product};
 use crate::engine::authority::{Authority, Credential, LOCAL_NAMES};
+use crate::engine::certificate_header::Encoding;
 use crate::engine::clock::Clock;
 use crate::engine::connection::Connector;
 use crate::engine::endpoint::Endpoint;
+use crate::engine::http2::{ALPN, ALPN_HTTP1};
 use crate::engine::identity::{ClientTls, roots_of_pem, system_roots};
 use crate::engine::push_client::PushTarget;
-use crate::engine::serve::{self, Embedded, EmbeddedError, ServeSettings};
+use crate::engine::serve::{self, Embedded, EmbeddedError, EnrollmentSettings, ServeSettings};
 use crate::engine::state::State;
 use crate::engine::wire::{Proof, Wire};
 use crate::ids::hex_lower;
 use crate::reference_server;
-use crate::scenario::{IdentityMode, Scenario, Target};
+use crate::scenario::{
+    ApiTarget, CertificateEncoding, EmbeddedTarget, HttpVersions, IdentityMode, Method, Scenario,
+    Target,
+};
 
 /// A target that answers.
 #[derive(Debug)]
@@ -37,6 +45,34 @@ pub(super) struct Reached {
 }
 
 impl Reached {
+    /// Leads devices to where their profile says: CheckInURL and ServerURL, shown who they are by
+    /// `identity`, with what they trust and what is pinned.
+    pub(super) fn lead(
+        &mut self,
+        scenario: &Scenario,
+        (checkin, server): (Endpoint, Endpoint),
+        identity: &IdentityMode,
+        roots: RootCertStore,
+        pins: &[CertificateDer<'static>],
+    ) -> Result<(), RunError> {
+        let headers: &[(String, String)] = match &scenario.target {
+            Target::Embedded(_) => &[],
+            Target::Nanomdm(it) | Target::Micromdm(it) => &it.headers,
+            Target::Observe(observe) => &observe.headers,
+        };
+        self.wire = Wire::new(&checkin, &server, proof(identity), headers);
+        self.tls = None;
+        if server.tls {
+            let mut tls = ClientTls::new(Arc::new(roots), 0, "http/1.1")?;
+            if !pins.is_empty() {
+                tls = tls.pinned_to(pins)?;
+            }
+            self.tls = Some(tls.offering(offered(scenario)));
+        }
+        self.server = server;
+        Ok(())
+    }
+
     /// Whether somebody is there: what the admin API says, or that a connection can be made.
     async fn greet(&self, adapter: &Adapter) -> Result<String, RunError> {
         if let Adapter::Observe = adapter {
@@ -48,33 +84,52 @@ impl Reached {
     }
 }
 
+/// What a device offers to speak.
+const fn offered(scenario: &Scenario) -> &'static [&'static [u8]] {
+    match scenario.transport.http {
+        HttpVersions::One => &[ALPN_HTTP1],
+        HttpVersions::Two => &[ALPN],
+        HttpVersions::Auto => &[ALPN, ALPN_HTTP1],
+    }
+}
+
 /// What the operator's adapter is made from, on the operator's thread.
 #[derive(Clone, Debug)]
 pub(super) enum Admin {
-    Nanomdm {
-        base: Endpoint,
-        tls: Option<ClientTls>,
-        timeout: Duration,
-        key: String,
-        product: Product,
-    },
+    Nanomdm { api: Api, product: Product },
+    Micromdm(Api),
     Observe,
+}
+
+/// Where an admin API is, and what it asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    base: Endpoint,
+    tls: Option<ClientTls>,
+    timeout: Duration,
+    key: String,
+}
+
+impl Api {
+    /// A client that says it is `user`.
+    fn client(&self, clock: Clock, user: &str) -> Result<AdminClient, RunError> {
+        let tls = self.tls.as_ref().map(|tls| tls.config_for(None));
+        let (base, timeout, key) = (&self.base, self.timeout, &self.key);
+        Ok(AdminClient::new(clock, base, tls, timeout, user, key)?)
+    }
 }
 
 impl Admin {
     pub(super) fn adapter(&self, clock: Clock) -> Result<Adapter, RunError> {
         match self {
             Self::Observe => Ok(Adapter::Observe),
-            Self::Nanomdm {
-                base,
-                tls,
-                timeout,
-                key,
-                product,
-            } => {
-                let tls = tls.as_ref().map(|tls| tls.config_for(None));
-                let client = AdminClient::new(clock, base, tls, *timeout, "nanomdm", key)?;
+            Self::Nanomdm { api, product } => {
+                let client = api.client(clock, "nanomdm")?;
                 Ok(Adapter::Nanomdm(Box::new(Nanomdm::new(client, *product))))
+            }
+            Self::Micromdm(api) => {
+                let client = api.client(clock, "micromdm")?;
+                Ok(Adapter::Micromdm(Box::new(Micromdm::new(client))))
             }
         }
     }
@@ -98,17 +153,19 @@ const EMBEDDED_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) async fn reach(request: Request<'_>, devices: &Authority) -> Result<Reached, RunError> {
     let settings = request.settings;
     let mut reached = match &request.scenario.target {
-        Target::Embedded => start_embedded(request, devices).await?,
-        Target::Nanomdm(_) | Target::Observe(_) => find(
+        Target::Embedded(_) => start_embedded(request, devices).await?,
+        Target::Nanomdm(_) | Target::Micromdm(_) | Target::Observe(_) => find(
             request.scenario,
             settings.api_key.clone(),
             settings.allow_public_target,
         )?,
     };
+    let offered = offered(request.scenario);
+    reached.tls = reached.tls.map(|tls| tls.offering(offered));
     let adapter = reached.admin.adapter(request.clock)?;
     let version = reached.greet(&adapter).await?;
     reached.described = format!("{}, {version}", reached.described);
-    adapter.upload_push_certificate(&pem(request.push)).await?;
+    adapter.upload_push_certificate(request.push).await?;
     Ok(reached)
 }
 
@@ -141,31 +198,35 @@ fn find(
     };
     let proof = proof(&scenario.enrollment.identity);
     match &scenario.target {
-        Target::Embedded => unreachable!("an embedded target is started, not found"),
+        Target::Embedded(_) => unreachable!("an embedded target is started, not found"),
         Target::Nanomdm(nanomdm) => {
-            let base = resolve(&nanomdm.url)?;
-            let no_key = || RunError::NoApiKey {
-                name: nanomdm.api_key.0.clone(),
-            };
-            let key = api_key.ok_or_else(no_key)?;
-            let tls = client_tls(&base, nanomdm.ca.as_deref())?;
-            let mut server = base.clone();
-            server.path = format!("{}/mdm", base.path.trim_end_matches('/'));
-            let timeout = nanomdm.timeout;
+            let api = api(nanomdm, resolve(&nanomdm.url)?, api_key)?;
+            let server = below(&api.base, "/mdm");
             Ok(Reached {
                 wire: Wire::new(&server, &server, proof, &nanomdm.headers),
                 server,
-                tls: tls.clone(),
-                timeout,
+                tls: api.tls.clone(),
+                timeout: api.timeout,
                 admin: Admin::Nanomdm {
-                    base,
-                    tls,
-                    timeout,
-                    key,
+                    api,
                     product: Product::Nanomdm,
                 },
                 embedded: None,
                 described: format!("NanoMDM at {}", nanomdm.url),
+            })
+        }
+        Target::Micromdm(micromdm) => {
+            let api = api(micromdm, resolve(&micromdm.url)?, api_key)?;
+            let checkin = below(&api.base, "/mdm/checkin");
+            let server = below(&api.base, "/mdm/connect");
+            Ok(Reached {
+                wire: Wire::new(&checkin, &server, proof, &micromdm.headers),
+                server,
+                tls: api.tls.clone(),
+                timeout: api.timeout,
+                admin: Admin::Micromdm(api),
+                embedded: None,
+                described: format!("MicroMDM at {}", micromdm.url),
             })
         }
         Target::Observe(observe) => {
@@ -187,6 +248,26 @@ fn find(
     }
 }
 
+/// The admin API of a target whose URL is `base`.
+fn api(target: &ApiTarget, base: Endpoint, key: Option<String>) -> Result<Api, RunError> {
+    let no_key = || RunError::NoApiKey {
+        name: target.api_key.0.clone(),
+    };
+    Ok(Api {
+        key: key.ok_or_else(no_key)?,
+        tls: client_tls(&base, target.ca.as_deref())?,
+        timeout: target.timeout,
+        base,
+    })
+}
+
+/// The endpoint at `path` below `base`.
+fn below(base: &Endpoint, path: &str) -> Endpoint {
+    let mut endpoint = base.clone();
+    endpoint.path = format!("{}{path}", base.path.trim_end_matches('/'));
+    endpoint
+}
+
 async fn start_embedded(request: Request<'_>, devices: &Authority) -> Result<Reached, RunError> {
     let identity = &request.scenario.enrollment.identity;
     let settings = embedded_settings(request, devices)?;
@@ -196,8 +277,7 @@ async fn start_embedded(request: Request<'_>, devices: &Authority) -> Result<Rea
     let url = format!("https://{address}");
     let ca = request.state.device_authority.certificate_pem();
     let base = Endpoint::resolve(&url)?;
-    let mut server = base.clone();
-    server.path = "/mdm".into();
+    let server = below(&base, "/mdm");
     let tls = Some(ClientTls::new(roots_of_pem(&ca)?, 0, "http/1.1")?);
     let timeout = EMBEDDED_TIMEOUT;
     Ok(Reached {
@@ -206,10 +286,12 @@ async fn start_embedded(request: Request<'_>, devices: &Authority) -> Result<Rea
         tls: tls.clone(),
         timeout,
         admin: Admin::Nanomdm {
-            base,
-            tls,
-            timeout,
-            key,
+            api: Api {
+                base,
+                tls,
+                timeout,
+                key,
+            },
             product: Product::Reference,
         },
         embedded: Some(embedded),
@@ -235,9 +317,10 @@ fn embedded_settings(request: Request<'_>, devices: &Authority) -> Result<ServeS
         identity: match proof(&request.scenario.enrollment.identity) {
             Proof::Mtls => serve::IdentityMode::Mtls,
             Proof::Signature => serve::IdentityMode::Signature,
-            Proof::Header(name) => serve::IdentityMode::Header(name),
+            Proof::Header { name, .. } => serve::IdentityMode::Header(name),
         },
         device_authority: devices.certificate_pem(),
+        tickets: request.scenario.transport.resume,
         push: PushTarget {
             address: request.gateway,
             server_name: PUSH_HOSTS[0].into(),
@@ -249,7 +332,29 @@ fn embedded_settings(request: Request<'_>, devices: &Authority) -> Result<ServeS
         // The embedded server lives in the devices' time, as it does in a rehearsal.
         repush_after: rules.repush_after.div_f64(request.scenario.time_scale),
         repush_every: rules.repush_every.div_f64(request.scenario.time_scale),
+        enrollment: enrollment(request)?,
     })
+}
+
+/// How devices come by their identities there; `None` when mdmstorm issues them.
+fn enrollment(request: Request<'_>) -> Result<Option<EnrollmentSettings>, RunError> {
+    match (
+        &request.scenario.target,
+        &request.scenario.enrollment.method,
+    ) {
+        (Target::Embedded(rules), method) if *method != Method::Issued => {
+            let (certificate, key) = request.state.enrollment_authority()?;
+            Ok(Some(EnrollmentSettings {
+                certificate,
+                key,
+                rules: EmbeddedTarget::clone(rules),
+            }))
+        }
+        (
+            Target::Embedded(_) | Target::Nanomdm(_) | Target::Micromdm(_) | Target::Observe(_),
+            _,
+        ) => Ok(None),
+    }
 }
 
 /// How long the embedded target lets APNs keep a push.
@@ -262,7 +367,7 @@ fn client_tls(
     if !endpoint.tls {
         return Ok(None);
     }
-    let roots: Arc<rustls::RootCertStore> = match ca {
+    let roots: Arc<RootCertStore> = match ca {
         Some(path) => {
             let purpose = "is the CA of the target's certificate";
             let roots = roots_of_pem(&read(path, purpose)?);
@@ -277,10 +382,12 @@ fn proof(identity: &IdentityMode) -> Proof {
     match identity {
         IdentityMode::Mtls => Proof::Mtls,
         IdentityMode::Signature => Proof::Signature,
-        IdentityMode::Header { name } => Proof::Header(name.clone()),
+        IdentityMode::Header { name, encoding } => Proof::Header {
+            name: name.clone(),
+            encoding: match encoding {
+                CertificateEncoding::Rfc9440 => Encoding::Rfc9440,
+                CertificateEncoding::UrlPem => Encoding::UrlPem,
+            },
+        },
     }
-}
-
-fn pem(credential: &Credential) -> String {
-    format!("{}{}", credential.certificates_pem(), credential.key_pem())
 }

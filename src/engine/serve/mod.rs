@@ -4,8 +4,10 @@
 //! and never across an await. Here are its sockets, its TLS, its pushes and its timer.
 
 mod embedded;
+mod enroll;
 mod listener;
 mod peer;
+mod register;
 mod routes;
 
 use std::fmt;
@@ -29,7 +31,10 @@ use crate::reference_server::{PushOrder, PushResult, Server, Settings};
 use crate::time::SimTime;
 
 pub use embedded::{Embedded, EmbeddedError, run_embedded};
+use enroll::Enrolling;
+pub use enroll::EnrollmentSettings;
 use peer::Door;
+use register::Register;
 
 /// What a reference server needs to know.
 #[derive(Clone, Serialize, Deserialize)]
@@ -49,6 +54,9 @@ pub struct ServeSettings {
     pub identity: IdentityMode,
     /// The authority that signed the devices' certificates, as PEM.
     pub device_authority: String,
+    /// Whether clients are given TLS session tickets. Without them each wake is a full handshake.
+    #[serde(default)]
+    pub tickets: bool,
     /// Where pushes go.
     pub push: PushTarget,
     /// A push certificate and its key, as PEM; others are uploaded by the administrator.
@@ -59,6 +67,9 @@ pub struct ServeSettings {
     pub repush_after: Duration,
     /// From a push without an answer to the next.
     pub repush_every: Duration,
+    /// How devices come by their identities here; `None` when they bring them.
+    #[serde(default)]
+    pub enrollment: Option<EnrollmentSettings>,
 }
 
 impl fmt::Debug for ServeSettings {
@@ -101,6 +112,9 @@ pub enum ServeError {
     /// The server's certificate or key cannot be used.
     #[error("the server's certificate: {0}")]
     Certificate(#[from] AuthorityError),
+    /// The authority that issues identities cannot be used.
+    #[error("the authority of enrolment: {0}")]
+    Issuer(String),
     /// TLS material cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -117,6 +131,9 @@ struct Shared {
     api_key: String,
     push: PushTarget,
     push_clients: PushClients,
+    register: Arc<Register>,
+    /// The ways in, if there are any.
+    enrolling: Option<Arc<Enrolling>>,
 }
 
 /// A server at work; it stops when this is dropped.
@@ -136,6 +153,10 @@ impl Running {
     /// Starts a server; every address is bound when this returns.
     ///
     /// Must be called inside a tokio runtime.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one part of the server after another, each with what those before it gave"
+    )]
     pub fn start(settings: ServeSettings) -> Result<Self, ServeError> {
         if settings.listen_http.is_none() && settings.listen_https.is_none() {
             return Err(ServeError::NoAddress);
@@ -144,12 +165,33 @@ impl Running {
             repush_after: settings.repush_after,
             repush_every: settings.repush_every,
             push_topic: settings.push_topic,
+            configures: settings
+                .enrollment
+                .as_ref()
+                .is_none_or(|enrollment| enrollment.rules.configures),
+            ..Settings::default()
         });
         let push_clients = PushClients::default();
         if let Some(pem) = &settings.push_certificate {
             push_clients.add(pem, &settings.push)?;
         }
-        let door = Door::new(settings.identity, &settings.device_authority)?;
+        let issuer = settings.enrollment.as_ref();
+        let door = Door::new(
+            settings.identity.clone(),
+            &settings.device_authority,
+            issuer.map(|issuer| issuer.certificate.as_str()),
+        )?;
+        let register = Arc::default();
+        let enrolling = match &settings.enrollment {
+            Some(enrollment) => Some(Arc::new(Enrolling::new(
+                enrollment,
+                settings.identity,
+                &Credential::from_pem(&settings.certificate, &settings.key)?,
+                door.vouching(),
+                Arc::clone(&register),
+            )?)),
+            None => None,
+        };
         let mut running = Self {
             http: None,
             https: None,
@@ -159,7 +201,10 @@ impl Running {
         let https = match settings.listen_https {
             Some(address) => {
                 let credential = Credential::from_pem(&settings.certificate, &settings.key)?;
-                Some((listener::bind(address)?, door.acceptor(&credential)?))
+                Some((
+                    listener::bind(address)?,
+                    door.acceptor(&credential, settings.tickets)?,
+                ))
             }
             None => None,
         };
@@ -171,6 +216,8 @@ impl Running {
             api_key: settings.api_key,
             push: settings.push,
             push_clients,
+            register,
+            enrolling,
         });
         if let Some((socket, address)) = http {
             running.http = Some(address);

@@ -13,7 +13,9 @@ use rustls::{ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 
 use super::IdentityMode;
+use super::enroll::Vouching;
 use crate::engine::authority::Credential;
+use crate::engine::certificate_header;
 use crate::engine::clock::wall_now;
 use crate::engine::cms;
 use crate::engine::identity::{TlsError, roots_of_pem, sha256};
@@ -39,6 +41,8 @@ impl Peer {
 pub(super) struct Door {
     mode: IdentityMode,
     verifier: Arc<dyn ClientCertVerifier>,
+    /// Trusts only who vouches for devices before they have an identity of ours.
+    vouching: Arc<dyn ClientCertVerifier>,
 }
 
 impl fmt::Debug for Door {
@@ -50,20 +54,37 @@ impl fmt::Debug for Door {
 }
 
 impl Door {
-    /// Lets in devices whose certificates `device_authority` (PEM) signed.
-    pub(super) fn new(mode: IdentityMode, device_authority: &str) -> Result<Self, TlsError> {
-        let roots = roots_of_pem(device_authority)?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
-            // The administrator comes to the same port without a certificate.
-            .allow_unauthenticated()
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        Ok(Self { mode, verifier })
+    /// Lets in devices whose certificates `device_authority` (PEM) signed, or the `issuer` that they
+    /// get their identities from here.
+    pub(super) fn new(
+        mode: IdentityMode,
+        device_authority: &str,
+        issuer: Option<&str>,
+    ) -> Result<Self, TlsError> {
+        let vouching = verifier(device_authority)?;
+        let verifier = match issuer {
+            Some(issuer) => verifier(&format!("{device_authority}\n{issuer}"))?,
+            None => Arc::clone(&vouching),
+        };
+        Ok(Self {
+            mode,
+            verifier,
+            vouching,
+        })
     }
 
-    /// The server side of TLS. Sessions are not resumed: each wake of a device is a handshake.
-    pub(super) fn acceptor(&self, credential: &Credential) -> Result<TlsAcceptor, TlsError> {
+    /// Who vouches for devices that come for an identity.
+    pub(super) fn vouching(&self) -> Vouching {
+        Vouching::new(Arc::clone(&self.vouching))
+    }
+
+    /// The server side of TLS. Sessions are not resumed without `tickets`: each wake of a device is a
+    /// handshake.
+    pub(super) fn acceptor(
+        &self,
+        credential: &Credential,
+        tickets: bool,
+    ) -> Result<TlsAcceptor, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config =
             ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -75,7 +96,13 @@ impl Door {
         let mut config = config.with_single_cert(credential.chain.clone(), key)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
+        if tickets {
+            // They hold everything, so that none of it has to be kept here.
+            config.ticketer = aws_lc_rs::Ticketer::new()?;
+            config.send_tls13_tickets = 1;
+        } else {
+            config.send_tls13_tickets = 0;
+        }
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
@@ -100,8 +127,10 @@ impl Door {
                 self.trust(signer.certificate)
             }
             IdentityMode::Header(name) => {
-                let certificate = cms::certificate_of_header(header(name)?)
-                    .ok_or_else(|| format!("the header {name} is no certificate (RFC 9440)"))?;
+                let certificate =
+                    certificate_header::certificate(header(name)?).ok_or_else(|| {
+                        format!("the header {name} is no certificate (RFC 9440, or escaped PEM)")
+                    })?;
                 self.trust(certificate)
             }
         }
@@ -116,4 +145,15 @@ impl Door {
             .map_err(|error| format!("the certificate is not trusted: {error}"))?;
         Ok(Identity(sha256(&certificate)))
     }
+}
+
+/// Trusts certificates that one of `roots` (PEM) signed.
+pub(super) fn verifier(roots: &str) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots_of_pem(roots)?, provider)
+        // The administrator comes to the same port without a certificate.
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    Ok(verifier)
 }

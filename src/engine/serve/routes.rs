@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use super::Shared;
+use super::enroll::{self, Asked};
 use super::peer::Peer;
 use crate::ids::CommandUuid;
 use crate::protocol::checkin::CHECKIN_CONTENT_TYPE;
@@ -33,10 +34,13 @@ pub(super) async fn answer(
         Ok(body) => body,
         Err(refused) => return Ok(refused),
     };
-    Ok(if head.uri.path() == "/mdm" {
-        device(&head, &body, peer, &shared)
-    } else {
-        administrator(&head, &body, &shared).await
+    let path = head.uri.path();
+    Ok(match &shared.enrolling {
+        _ if path == "/mdm" => device(&head, &body, peer, &shared),
+        Some(enrolling) if enroll::is_way_in(path) => {
+            enroll::answer(Asked::new(head, body), enrolling, &shared).await
+        }
+        Some(_) | None => administrator(&head, &body, &shared).await,
     })
 }
 
@@ -58,12 +62,12 @@ async fn read(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Response<Ful
 }
 
 /// A device's check-in or its ask for work.
-fn device(head: &Parts, body: &[u8], peer: Peer, shared: &Shared) -> Response<Full<Bytes>> {
+fn device(head: &Parts, request: &[u8], peer: Peer, shared: &Shared) -> Response<Full<Bytes>> {
     if head.method != Method::PUT && head.method != Method::POST {
         return error(StatusCode::METHOD_NOT_ALLOWED, "devices use PUT");
     }
-    let identity = match shared.door.identify(peer, &head.headers, body) {
-        Ok(identity) => Some(identity),
+    let identity = match shared.door.identify(peer, &head.headers, request) {
+        Ok(identity) => identity,
         // 400, never 401: a device that is told 401 removes its enrolment.
         Err(problem) => return error(StatusCode::BAD_REQUEST, &problem),
     };
@@ -72,11 +76,14 @@ fn device(head: &Parts, body: &[u8], peer: Peer, shared: &Shared) -> Response<Fu
         kind.is_some_and(|kind| kind.as_bytes().starts_with(CHECKIN_CONTENT_TYPE.as_bytes()));
     let Reply { status, body } = shared.call(|server, now| {
         if is_check_in {
-            server.check_in(now, identity, body)
+            server.check_in(now, Some(identity), request)
         } else {
-            server.connect(now, identity, body)
+            server.connect(now, Some(identity), request)
         }
     });
+    if is_check_in && status == 200 {
+        shared.register.checked_in(identity, request);
+    }
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(status).expect("the machine answers with HTTP");
     let kind = HeaderValue::from_static("application/xml");
@@ -128,6 +135,13 @@ async fn administrator(head: &Parts, body: &[u8], shared: &Shared) -> Response<F
                     &format!("no push certificate for the topic {topic:?}"),
                 ),
             }
+        }
+        "/v1/enrollments" if is_get => {
+            let challenges = shared.enrolling.as_ref().map(|it| it.challenge_counts());
+            let udid = parameter(query, "udid");
+            let challenges = challenges.unwrap_or_default();
+            let seen = shared.register.json(udid.as_deref(), challenges);
+            json_answer(StatusCode::OK, &seen)
         }
         "/version" if is_get => {
             let version = json!({ "version": env!("CARGO_PKG_VERSION") });
@@ -202,7 +216,8 @@ fn ids_of(path: &str) -> Vec<String> {
         .collect()
 }
 
-fn parameter(query: &str, name: &str) -> Option<String> {
+/// The value of a parameter in a query, decoded.
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&');
     pairs
         .filter_map(|pair| pair.split_once('='))
@@ -230,11 +245,26 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// `text` as it may stand in a query.
+pub(super) fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    encoded
+}
+
 fn error(status: StatusCode, problem: &str) -> Response<Full<Bytes>> {
     json_answer(status, &json!({ "error": problem }))
 }
 
-fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
+/// An answer in JSON.
+pub(super) fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
     json_bytes(status, value.to_string().into_bytes())
 }
 

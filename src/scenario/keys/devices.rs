@@ -96,6 +96,12 @@ pub(super) static COHORT: Section = Section {
             "How many users of each Mac, or of each iPad as a Shared iPad, have a channel of their own. Default: as the preset says.",
         ),
         key(
+            "network-users",
+            Kind::Flag,
+            Optional,
+            "Whether the users of Macs are network users, who prove who they are by UserAuthenticate. Default: false.",
+        ),
+        key(
             "utc-offset",
             Kind::Offset,
             Optional,

@@ -1,7 +1,8 @@
 //! The keys of the sections of a device's life.
 
 use super::key;
-use crate::scenario::kind::Need::Optional;
+use crate::device::traits::ClockFrom;
+use crate::scenario::kind::Need::{Default, Optional};
 use crate::scenario::kind::{Key, Kind, Section};
 
 const DAILY: Key = key(
@@ -137,6 +138,12 @@ pub(super) static POWER: Section = Section {
         DAYS,
         SPREAD,
         key("boot", Kind::Dist, Optional, "How long a restart takes."),
+        key(
+            "update",
+            Kind::Dist,
+            Optional,
+            "How long a system update takes, which a target may want before a device enrols.",
+        ),
         key(
             "battery",
             Kind::TableOr(&BATTERY, &["never", "always"]),
@@ -291,7 +298,13 @@ pub(super) static CLOCK: Section = Section {
             "offset",
             Kind::Offset,
             Optional,
-            "How far clocks are ahead from the beginning; behind with a minus.",
+            "How far clocks are ahead; behind with a minus.",
+        ),
+        key(
+            "from",
+            Kind::Choice(&ClockFrom::NAMES),
+            Default("\"time-zero\""),
+            "Since when clocks are wrong: only after devices have enrolled, or already while they do.",
         ),
         key(
             "share",

@@ -4,12 +4,17 @@
 
 use self::apns::APNS;
 use self::devices::COHORT;
+use self::embedded::EMBEDDED;
+use self::enrollment::ENROLLMENT;
 use self::work::{EVENT, EXPECT, STAGE, THRESHOLD};
 use super::kind::Need::{self, Default, Optional, Required};
 use super::kind::{Key, Kind, Section};
+use super::transport::VERSIONS;
 
 mod apns;
 mod devices;
+mod embedded;
+mod enrollment;
 mod life;
 mod rules;
 mod work;
@@ -114,17 +119,18 @@ static TARGET: Section = Section {
             "NanoMDM, through its API.",
         ),
         key(
+            "micromdm",
+            Kind::Table(&MICROMDM),
+            Optional,
+            "MicroMDM, through its API.",
+        ),
+        key(
             "observe",
             Kind::Table(&OBSERVE),
             Optional,
             "Any server: commands are queued by its own administrator, mdmstorm only plays the devices.",
         ),
     ],
-};
-
-static EMBEDDED: Section = Section {
-    is: "target.embedded",
-    keys: &[],
 };
 
 const URL: Key = key(
@@ -145,6 +151,18 @@ const TARGET_CA: Key = key(
     Optional,
     "PEM file of the authority that signed the target's certificate, when it is no public one.",
 );
+const HTTP: Key = key(
+    "http",
+    Kind::Choice(&VERSIONS),
+    Default(r#""1.1""#),
+    "Which HTTP devices speak: 1.1, 2, or auto, which offers both and takes what the target likes, as real devices do. Agreed on in the TLS handshake; plain http is always 1.1. Default 1.1, because it costs this machine less.",
+);
+const RESUME: Key = key(
+    "resume",
+    Kind::Flag,
+    Default("false"),
+    "Whether a device resumes its TLS session with a ticket, as real ones may. A resumed session does not check the target's certificate again, so each connection counts as a full handshake by default; a device drops its ticket when its clock jumps, when it enrols again and when its identity changes.",
+);
 const HEADERS: Key = key(
     "headers",
     Kind::Headers,
@@ -161,6 +179,24 @@ static NANOMDM: Section = Section {
             Kind::Secret,
             Required,
             "Environment variable with the API key: { env = \"NANOMDM_API_KEY\" }.",
+        ),
+        TIMEOUT,
+        TARGET_CA,
+        HEADERS,
+        HTTP,
+        RESUME,
+    ],
+};
+
+static MICROMDM: Section = Section {
+    is: "target.micromdm",
+    keys: &[
+        URL,
+        key(
+            "api-key",
+            Kind::Secret,
+            Required,
+            "Environment variable with the API key: { env = \"MICROMDM_API_KEY\" }.",
         ),
         TIMEOUT,
         TARGET_CA,
@@ -186,67 +222,8 @@ static OBSERVE: Section = Section {
         TIMEOUT,
         TARGET_CA,
         HEADERS,
-    ],
-};
-
-static ENROLLMENT: Section = Section {
-    is: "enrollment",
-    keys: &[
-        key(
-            "issued",
-            Kind::Table(&ISSUED),
-            Default("{}"),
-            "Identities are issued by mdmstorm itself, from an authority that the target trusts.",
-        ),
-        key(
-            "within",
-            Kind::Duration,
-            Default(r#""5m""#),
-            "How long enrolment may take; then the run ends with exit code 92. Not scaled.",
-        ),
-        key(
-            "max-failed",
-            Kind::Share,
-            Default("0.01"),
-            "The share of devices that may fail to enrol.",
-        ),
-        key(
-            "rate",
-            Kind::Rate,
-            Default(r#""500/s""#),
-            "How fast devices enrol. Not scaled.",
-        ),
-        key(
-            "in-flight",
-            Kind::Count,
-            Default("64"),
-            "How many devices may be enrolling at once; waiting for a place is this tool's own time.",
-        ),
-    ],
-};
-
-static ISSUED: Section = Section {
-    is: "enrollment.issued",
-    keys: &[
-        key(
-            "identity",
-            Kind::Choice(&["signature", "header", "mtls"]),
-            Optional,
-            "How a device proves who it is: the Mdm-Signature header, its certificate in a header (as a proxy would add), or TLS client authentication. Default: mtls for the embedded target, signature for others.",
-        ),
-        key(
-            "header",
-            Kind::Text,
-            Optional,
-            "Name of the header that carries the certificate with identity = \"header\"; default X-Client-Cert.",
-        ),
-        key(
-            "ca",
-            Kind::Path,
-            Optional,
-            "PEM certificate of the authority that signs device identities; default: one in the state folder, made once.",
-        ),
-        key("ca-key", Kind::Path, Optional, "PEM key of that authority."),
+        HTTP,
+        RESUME,
     ],
 };
 

@@ -4,6 +4,7 @@
 //! answered on the spot; the others are looked at whenever the connection is.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -58,6 +59,8 @@ pub(super) struct Streams {
     gateway: Rc<Gateway>,
     frames: Rc<RefCell<Frames<Line>>>,
     h2: h2::server::Connection<Wire<Line>, Bytes>,
+    /// New streams that nobody has looked at; at most [`STREAMS_CEILING`].
+    accepted: VecDeque<(Request<RecvStream>, SendResponse<Bytes>)>,
     provider: Provider,
     /// The topic of its certificate, if that is for one alone.
     topic: Option<Rc<str>>,
@@ -159,6 +162,7 @@ impl Streams {
             gateway,
             frames,
             h2,
+            accepted: VecDeque::new(),
             provider,
             topic: None,
             unread: Vec::new(),
@@ -240,17 +244,31 @@ impl Streams {
     /// Does whatever can be done, until there is something that the connection has to do.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
-            while let Poll::Ready(accepted) = self.h2.poll_accept(cx) {
-                let event = match accepted {
-                    Some(Ok((request, respond))) => self.accept(cx, request, respond),
-                    Some(Err(error)) => Some(Event::Failed(error)),
-                    None => Some(Event::Ended),
-                };
-                if let Some(event) = event {
-                    return Poll::Ready(event);
+            // HTTP/2 sends what was answered whenever it is asked for another stream. So all that
+            // are here are taken first and answered then: their answers leave together.
+            let mut end = None;
+            while self.accepted.len() < STREAMS_CEILING as usize
+                && let Poll::Ready(accepted) = self.h2.poll_accept(cx)
+            {
+                match accepted {
+                    Some(Ok(stream)) => self.accepted.push_back(stream),
+                    Some(Err(error)) => end = Some(Event::Failed(error)),
+                    None => end = Some(Event::Ended),
+                }
+                if end.is_some() {
+                    break;
                 }
             }
             let mut has_answered = false;
+            while let Some((request, respond)) = self.accepted.pop_front() {
+                has_answered = true;
+                if let Some(event) = self.accept(cx, request, respond) {
+                    return Poll::Ready(event);
+                }
+            }
+            if let Some(end) = end {
+                return Poll::Ready(end);
+            }
             while let Poll::Ready(Some(status)) = self.slow.poll_next_unpin(cx) {
                 has_answered = true;
                 if let Some(status) = status {

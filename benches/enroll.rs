@@ -78,7 +78,7 @@ fn measure(title: &str, says: &str, devices: u32) {
 /// One run that does nothing but enrol; its `summary.json`.
 fn enroll(folder: &Path, out: &Path, says: &str, devices: u32) -> Value {
     let scenario = format!(
-        "name = \"enroll\"\n[target.embedded]\n[enrollment]\nrate = \"100000/s\"\nin-flight = 64\n\
+        "name = \"enroll\"\n[target.embedded]\nchallenge = \"none\"\n[enrollment]\nrate = \"100000/s\"\nin-flight = 64\n\
          {says}[[cohorts]]\nname = \"pads\"\ncount = {devices}\npreset = \"always-on\"\n\
          model = \"iPad12,1\"\nos = \"18.1\"\n"
     );

@@ -17,10 +17,7 @@ pub const TOPIC: &str = "com.apple.mgmt.a";
 
 /// The one the corpus has tokens of.
 pub fn crowd() -> Crowd {
-    Crowd {
-        id: CrowdId([1; 4]),
-        key: [2; 32],
-    }
+    Crowd::new(CrowdId([1; 4]), [2; 32])
 }
 
 /// A doorkeeper with a stale token (device 1), a device that has left (device 2), two keys for bearer

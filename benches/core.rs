@@ -146,6 +146,7 @@ impl World {
             orders: (0..orders).map(info).collect(),
             book,
             orderer: Orderer::Operator,
+            ..Setup::default()
         });
         Self {
             crowd,

@@ -201,6 +201,7 @@ fn start_rig(world: &World, toy: &Toy, target: Target) -> Rig {
         orders: (0..world.orders).map(order).collect(),
         book: OrderBook::new(RUN, world.orders),
         orderer: Orderer::Operator,
+        ..Setup::default()
     };
     Rig::start(RigPlan {
         clock: world.clock,

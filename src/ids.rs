@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::channel::Channel;
+
+mod channel;
+
 /// A device's index in the plan, from zero.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -19,33 +23,6 @@ pub struct DeviceId(pub u32);
 )]
 #[serde(transparent)]
 pub struct CohortId(pub u16);
-
-/// One line between a device and the server: the device channel, or that of one of its users.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-pub struct Channel {
-    /// The device.
-    pub device: DeviceId,
-    /// 0 is the device channel, n its nth user.
-    pub user: u8,
-}
-
-impl Channel {
-    /// The device channel of `device`.
-    pub const fn device(device: DeviceId) -> Self {
-        Self { device, user: 0 }
-    }
-}
-
-impl fmt::Display for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.user {
-            0 => write!(f, "device {}", self.device.0),
-            user => write!(f, "device {} user {user}", self.device.0),
-        }
-    }
-}
 
 /// An order's index in the plan, from zero. Transcripts print this, never the CommandUUID.
 #[derive(
@@ -64,9 +41,7 @@ impl CommandUuid {
     /// order, as a push token names its owner: a version 8 UUID (RFC 9562) of the masked index and
     /// a checksum.
     pub fn of_order(run: RunId, index: OrderIndex) -> Self {
-        let uuid = order_uuid(&order_key(run), index);
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        Self((&*uuid.hyphenated().encode_upper(&mut text)).into())
+        OrderBook::new(run, index.0).uuid(index)
     }
 }
 
@@ -111,6 +86,12 @@ impl OrderBook {
     pub fn new(run: RunId, orders: u32) -> Self {
         let key = order_key(run);
         Self { key, orders }
+    }
+
+    /// The CommandUUID of `order`.
+    pub fn uuid(&self, order: OrderIndex) -> CommandUuid {
+        let (uuid, mut text) = (order_uuid(&self.key, order), uuid::Uuid::encode_buffer());
+        CommandUuid((&*uuid.hyphenated().encode_upper(&mut text)).into())
     }
 
     /// The order behind `uuid`; `None` for a command this run did not order.
@@ -464,10 +445,8 @@ mod tests {
     #[test]
     fn a_command_uuid_of_another_run_or_written_otherwise_is_not_ours() {
         let run = RunId([1; 16]);
-        let (book, ours) = (
-            OrderBook::new(run, 3),
-            CommandUuid::of_order(run, OrderIndex(2)),
-        );
+        let book = OrderBook::new(run, 3);
+        let ours = CommandUuid::of_order(run, OrderIndex(2));
         let read = |text: String| book.order(&CommandUuid(text.into()));
         assert_eq!(read(ours.to_string()), Some(OrderIndex(2)));
         for changed in [

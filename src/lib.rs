@@ -5,6 +5,7 @@ pub mod condition;
 pub mod fact;
 pub mod ids;
 pub mod metric;
+pub mod rule;
 pub mod seed;
 pub mod time;
 
@@ -18,7 +19,9 @@ pub mod shard;
 pub mod plan;
 pub mod scenario;
 
+pub mod finding;
 pub mod record;
+pub mod reduce;
 pub mod report;
 
 pub mod sim;

@@ -63,6 +63,8 @@ pub enum Purpose {
     PushLoss = 20,
     /// How long a fault of the push service takes.
     PushFault = 21,
+    /// Which requests a defect of the reference server strikes.
+    Defect = 22,
 }
 
 impl Seed {

@@ -89,7 +89,7 @@ impl Shard {
     /// Adds this shard's next device.
     pub fn add(&mut self, cohort: CohortId, start: Start) -> DeviceId {
         let id = self.next_id();
-        let mut device = Device::new(id, cohort, self.env.traits(cohort), start);
+        let mut device = Device::new(id, cohort, &self.env, start);
         device.announce(&self.env, &mut self.out);
         self.push_row(cohort, device)
     }
@@ -231,7 +231,7 @@ impl Shard {
         let id = self.next_id();
         let row = self.rows.len() as u32;
         let (slot, armed) = (Slot::default(), SimTime::NEVER);
-        let users = self.env.traits(cohort).users;
+        let users = self.env.users(cohort);
         self.rows.push(Row {
             device,
             slot,

@@ -198,6 +198,8 @@ fn the_readme_names_every_caveat_and_every_command() {
     for command in [
         "run",
         "rehearse",
+        "report",
+        "show",
         "check",
         "plan",
         "serve",
@@ -224,6 +226,7 @@ fn what_documents_link_to_is_there() {
         "docs/scenarios.md",
         "docs/first-scenario.md",
         "docs/results.md",
+        "docs/reduce.md",
         "docs/apns.md",
         "docs/targets/nanomdm.md",
         "docs/targets/observe.md",

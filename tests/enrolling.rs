@@ -29,6 +29,7 @@ fn report(facts: &[(u64, FactKind)], thresholds: Vec<Threshold>) -> Report {
         orders: Vec::new(),
         book: OrderBook::new(RunId([7; 16]), 0),
         orderer: Orderer::Operator,
+        ..Setup::default()
     });
     for (at, kind) in facts {
         let kind = kind.clone();
@@ -72,7 +73,7 @@ fn exchange(device: u32, said: Said, got: Got, [permitted, read]: [u64; 2]) -> F
         channel: Channel::device(DeviceId(device)),
         said,
         stamps: Stamps {
-            asked: SimTime::ZERO,
+            asked: ms(permitted),
             permitted: ms(permitted),
             read: ms(read),
             ..Stamps::default()
@@ -365,4 +366,136 @@ fn thresholds_may_be_set_on_enrolment() {
     );
     let passed: Vec<_> = report.thresholds.iter().map(|it| it.passed).collect();
     assert_eq!(passed, [true, false, false, true]);
+}
+
+/// The time to enrol had our own work in it: a device's key that this machine made, the roster's disk,
+/// and waiting for places and permits.
+#[test]
+fn what_is_ours_is_no_part_of_the_time_to_enrol() {
+    let device = DeviceId(0);
+    let waited = |said, [asked, permitted, read]: [u64; 3]| FactKind::Exchange {
+        channel: Channel::device(device),
+        said,
+        stamps: Stamps {
+            asked: ms(asked),
+            permitted: ms(permitted),
+            read: ms(read),
+            ..Stamps::default()
+        },
+        got: Got::Empty,
+    };
+    let refused = Some(("pki-failure", "no"));
+    let facts = vec![
+        (30, step(0, IdentityStep::PkiOperation, [10, 30], refused)),
+        // It set out again at 100, and had a place at 300.
+        (700, step(0, IdentityStep::Key, [300, 700], None)),
+        (750, step(0, IdentityStep::PkiOperation, [700, 750], None)),
+        (850, step(0, IdentityStep::Kept, [750, 850], None)),
+        (
+            850,
+            FactKind::IdentityObtained {
+                device,
+                why: Obtaining::Enroll,
+                since: ms(100),
+            },
+        ),
+        (970, waited(Said::Authenticate, [850, 950, 970])),
+        (1_000, waited(Said::TokenUpdate, [970, 980, 1_000])),
+        (1_000, enrolled(0, 0)),
+    ];
+    let threshold = |millis: f64| Threshold {
+        expression: "e".to_owned(),
+        metric: Metric::Enrollment,
+        cohort: None,
+        stage: None,
+        aggregate: Aggregate::Max,
+        limit: Limit::Below(millis * 1_000.0),
+    };
+    // 990 ms since the first step, less 200 for a place, 400, 100, 100 and 10.
+    let report = report(&facts, vec![threshold(181.0), threshold(179.0)]);
+    let passed: Vec<_> = report.thresholds.iter().map(|it| it.passed).collect();
+    assert_eq!(passed, [true, false], "{:?}", report.thresholds);
+}
+
+/// A TokenUpdate that was refused for its signature was one answered with 400, like any other.
+#[test]
+fn a_refused_token_update_is_explained_by_the_clock_as_well() {
+    let what = "clock-refused-signature: the target answered 400".to_owned();
+    let channel = Channel::device(DeviceId(0));
+    let facts = vec![
+        (10, obtained(0, Obtaining::Enroll)),
+        (20, exchange(0, Said::Authenticate, Got::Empty, [10, 20])),
+        (
+            30,
+            exchange(0, Said::TokenUpdate, Got::Status(400), [20, 30]),
+        ),
+        (30, FactKind::Violation { channel, what }),
+    ];
+    let report = report(&facts, Vec::new());
+    let failures = &report.enrolling.as_ref().unwrap().failures;
+    let [failure] = &failures[..] else {
+        panic!("{failures:?}");
+    };
+    let told = (failure.step.as_str(), failure.reason.as_str());
+    assert_eq!(told, ("token-update", "clock-refused-signature"));
+}
+
+/// A device that an earlier run had let go was counted among those that go on.
+#[test]
+fn a_device_that_was_let_go_earlier_is_not_enrolled() {
+    let resumed = |device| FactKind::Resumed {
+        device: DeviceId(device),
+    };
+    let why = "an earlier run has left it so".to_owned();
+    let device = DeviceId(1);
+    let let_go = FactKind::Unenrolled { device, why };
+    let facts = vec![(0, resumed(0)), (0, resumed(1)), (0, let_go)];
+    let report = report(&facts, Vec::new());
+    let enrolling = report.enrolling.as_ref().unwrap();
+    assert_eq!((enrolling.resumed, enrolling.left), (1, 1));
+    assert_eq!(report.devices.enrolled, 1);
+    // It said "0 of 0 commands completed; none is pending."
+    assert_eq!(
+        report.sentence,
+        "1 of 20 devices enrolled; nothing was ordered."
+    );
+}
+
+/// With a roster whose devices all go on nobody enrols, and a threshold on the time to enrol failed for
+/// want of a sample.
+#[test]
+fn a_threshold_on_enrolment_holds_when_nobody_has_to_enrol() {
+    let resumed = |device| FactKind::Resumed {
+        device: DeviceId(device),
+    };
+    let threshold = Threshold {
+        expression: "e".to_owned(),
+        metric: Metric::Enrollment,
+        cohort: None,
+        stage: None,
+        aggregate: Aggregate::Max,
+        limit: Limit::Below(1.0),
+    };
+    let passed = |devices: u32| {
+        let facts: Vec<_> = (0..devices).map(|it| (0, resumed(it))).collect();
+        report(&facts, vec![threshold.clone()]).thresholds[0].passed
+    };
+    assert!(passed(DEVICES));
+    assert!(!passed(DEVICES - 1));
+}
+
+/// Eight kinds of failures were shown, and not a word was said of the ninth.
+#[test]
+fn kinds_of_failures_that_are_not_shown_are_counted() {
+    let failed = |n: u64| {
+        let refused = (format!("reason-{n}"), "no".to_owned());
+        let refused = Some((refused.0.as_str(), refused.1.as_str()));
+        (n, step(0, IdentityStep::PkiOperation, [n, n], refused))
+    };
+    let shown = |kinds: u64| {
+        let facts: Vec<_> = (0..kinds).map(failed).collect();
+        text::render(&report(&facts, Vec::new()), Paint::Plain)
+    };
+    assert!(shown(10).contains("and 2 more kinds of failures\n"));
+    assert!(!shown(8).contains("more kinds"));
 }

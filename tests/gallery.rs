@@ -118,6 +118,8 @@ impl Piece {
             }
             all.extend_from_slice(facts);
         }
+        let findings = world.finish().findings;
+        assert!(findings.counts.is_empty(), "{}: {findings:#?}", self.name);
         (all, book)
     }
 
@@ -238,6 +240,34 @@ fn each_file_comes_out_as_it_expects() {
         wrong.extend(piece.disappointments());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_pending_at_a_named_time_waits_for_what_the_file_is_about() {
+    for piece in pieces() {
+        let expects: Vec<Expectation> = piece.scenario.expects.iter().map(checkable).collect();
+        for snapshot in &piece.account(&expects).snapshots {
+            let at = format!("{} at {:?}", piece.name, snapshot.after);
+            let pending = &snapshot.pending;
+            let named = |it: &&Expectation| {
+                it.after.is_some() && it.after == snapshot.after && it.cause.is_some()
+            };
+            let unknown = pending.keys().any(|(_, cause)| *cause == Cause::Unknown);
+            let is_named = expects.iter().any(|it| named(&it));
+            assert!(!(is_named && unknown), "{at}: {pending:?}");
+            for expect in expects.iter().filter(named) {
+                let about = |cohort: u16| expect.cohort.is_none_or(|it| it.0 == cohort);
+                let same = |it: &&Expectation| it.cohort == expect.cohort;
+                let causes = expects.iter().filter(named).filter(same);
+                let causes: BTreeSet<Cause> = causes.filter_map(|it| it.cause).collect();
+                let all = pending.iter().filter(|((cohort, _), _)| about(*cohort));
+                let total: u64 = all.clone().map(|(_, count)| count).sum();
+                let meant = all.filter(|((_, cause), _)| causes.contains(cause));
+                let meant: u64 = meant.map(|(_, count)| count).sum();
+                assert!(meant > 0 && meant * 100 >= total * 99, "{at}: {pending:?}");
+            }
+        }
+    }
 }
 
 #[test]

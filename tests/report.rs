@@ -59,6 +59,7 @@ fn account_of(life: fn(u32) -> Vec<(u64, FactKind)>) -> Account {
             .collect(),
         book: OrderBook::new(RUN, DEVICES),
         orderer: Orderer::Operator,
+        ..Setup::default()
     });
     ledger.take_snapshots_after(vec![LOOKED_AT]);
     ledger.record(&Fact {
@@ -375,9 +376,12 @@ fn the_page_loads_nothing_and_escapes_everything() {
 }
 
 #[test]
-fn junit_has_a_case_for_each_threshold_and_cohort() {
+fn junit_has_a_case_for_each_threshold_cohort_and_rule() {
     let xml = junit::render(&report());
-    assert_eq!(xml.matches("<testcase ").count(), 4);
+    assert_eq!(
+        xml.matches("<testcase ").count(),
+        4 + mdmstorm::rule::Rule::ALL.len()
+    );
     assert_eq!(xml.matches("<failure ").count(), 2);
     assert!(xml.contains("1 of 2 pending commands wait for the target"));
 }

@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::fact::{Fact, FactKind, Obtaining, Said};
+use mdmstorm::finding::{Finding, Findings};
 use mdmstorm::ids::{Channel, DeviceId, OrderBook, OrderIndex};
 use mdmstorm::plan::Plan;
 use mdmstorm::record::account::Account;
+use mdmstorm::rule::Rule;
 use mdmstorm::scenario::Scenario;
 use mdmstorm::scenario::commands::build;
 use mdmstorm::seed::{Draw, Purpose, Seed};
@@ -36,7 +38,7 @@ const TROUBLE: Duration = Duration::from_secs(3_600);
 const HEALING: Duration = Duration::from_secs(3 * 24 * 3_600);
 
 /// What a cohort may be like: lines of its table, each there in half of the scenarios and cohorts.
-const LIFE: [&str; 23] = [
+const LIFE: [&str; 24] = [
     r#"sleep = { asleep = "1m..20m", awake = "10s..5m", share-asleep = 0.5 }"#,
     r#"link = { offline = "5s..10m", online = "10s..20m", share-offline = 0.2 }"#,
     r#"not-now = { requests = ["ProfileList"], probability = 0.6, for = "5s..10m" }"#,
@@ -53,6 +55,7 @@ lock = { locked = "1m..1h", unlocked = "10s..10m", share-locked = 0.5 }"#,
     r#"agent = { stopped = { for = "1m..20m", every = "10m..40m" }, throttled = 0.3 }"#,
     r#"clock = { offset = "+200d", share = 0.3 }"#,
     r#"clock = { offset = "-11m", drift-ppm = 50, resync = "30m", tls-tolerance = "5m" }"#,
+    r#"clock = { offset = "-11m", from = "enrollment", resync = "30m", tls-tolerance = "5m" }"#,
     r#"poll-on = ["boot", "network-return", "unlock"]"#,
     r#"not-now = { name = "busy", probability = 0.5 }"#,
     r#"failures = { requests = ["SecurityInfo"], probability = 0.5, domain = "MCMDMErrorDomain", code = 12064 }"#,
@@ -275,6 +278,30 @@ impl Case {
         Ok(World::new(&scenario, plan, settings))
     }
 
+    /// The server keeps the rules, whatever goes wrong around it.
+    fn judge(&self, findings: &Findings, eyes: &Eyes) -> Result<(), String> {
+        // The network between server and gateway is the one place that no fact tells of.
+        let unseen = |rule| matches!(rule, Rule::NoPush | Rule::NotNowNotRepushed);
+        let loses_pushes = self.faults.push_failed > 0.0;
+        let found = |it: &&Finding| !(loses_pushes && unseen(it.rule));
+        let Some(first) = findings.examples.iter().find(found) else {
+            return Ok(());
+        };
+        let evidence = first.evidence.iter();
+        let evidence: String = evidence
+            .map(|it| format!("    {} {}\n", it.at, it.what))
+            .collect();
+        let story = first.channel.map(|channel| eyes.last_of(channel));
+        Err(format!(
+            "{} of {:?} at {}: {:?}\n{evidence}  the end of its story\n{}",
+            first.rule.name(),
+            first.channel,
+            first.at,
+            findings.counts,
+            story.unwrap_or_default()
+        ))
+    }
+
     /// Runs, heals, and runs to the end.
     fn run(&self) -> Result<(), String> {
         let mut world = self.world()?;
@@ -290,19 +317,21 @@ impl Case {
                 eyes.look(world.heal())?;
             }
         }
-        let open_at_server = world.open_at_server();
+        let devices = (0..world.devices()).map(DeviceId);
+        let queues: Vec<_> = devices.map(|it| (it, world.open_at_server(it))).collect();
         let finished = world.finish();
         if finished.enrollment_failed {
             // Nothing was ordered, so there is nothing to settle.
             return Ok(());
         }
         eyes.checker.close(&finished.account)?;
+        self.judge(&finished.findings, &eyes)?;
         for pending in &finished.account.pending {
             // The server never had it, or it stands in line behind one that the server never had.
             let in_line = !eyes.offered.contains(&pending.order)
                 && account_has(&finished.account, pending.channel, &eyes.unknown);
             // A server forgets what was queued when a device authenticates anew, or leaves.
-            let forgotten = eyes.anew.contains(&pending.channel.device);
+            let forgotten = eyes.is_forgotten(pending.order, pending.channel.device);
             // It does not let one in that shows the identity of another.
             let refused = eyes.copies.contains(&pending.channel.device);
             if !eyes.unknown.contains(&pending.order) && !in_line && !forgotten && !refused {
@@ -315,8 +344,12 @@ impl Case {
                 ));
             }
         }
-        if open_at_server > 0 && eyes.anew.is_empty() && eyes.copies.is_empty() {
-            return Err(format!("the server still has {open_at_server} commands"));
+        for (device, open) in queues {
+            let is_out = eyes.gone.contains(&device) || eyes.copies.contains(&device);
+            if open > 0 && !is_out {
+                let story = eyes.last_of(Channel::device(device));
+                return Err(format!("the server still has {open} commands\n{story}"));
+            }
         }
         Ok(())
     }
@@ -328,8 +361,12 @@ struct Eyes {
     unknown: BTreeSet<OrderIndex>,
     offered: BTreeSet<OrderIndex>,
     healed: bool,
-    /// Devices that have enrolled anew or left since time zero.
-    anew: BTreeSet<DeviceId>,
+    /// When the server had what it has of each order.
+    accepted: BTreeMap<OrderIndex, SimTime>,
+    /// When devices last authenticated since time zero.
+    anew: BTreeMap<DeviceId, SimTime>,
+    /// Devices that are not managed.
+    gone: BTreeSet<DeviceId>,
     /// Devices that have shown the identity of another.
     copies: BTreeSet<DeviceId>,
     has_begun: bool,
@@ -345,7 +382,9 @@ impl Eyes {
             unknown: BTreeSet::new(),
             offered: BTreeSet::new(),
             healed: false,
-            anew: BTreeSet::new(),
+            accepted: BTreeMap::new(),
+            anew: BTreeMap::new(),
+            gone: BTreeSet::new(),
             copies: BTreeSet::new(),
             has_begun: false,
             book: *world.book(),
@@ -357,6 +396,14 @@ impl Eyes {
     fn last_of(&self, channel: Channel) -> String {
         let lines = self.last.get(&channel.device).into_iter().flatten();
         lines.map(|line| format!("    {line}\n")).collect()
+    }
+
+    /// Whether the server does not have an order any more, or never had it, because its device left, or
+    /// authenticated anew since.
+    fn is_forgotten(&self, order: OrderIndex, device: DeviceId) -> bool {
+        let since = self.accepted.get(&order);
+        let anew = self.anew.get(&device);
+        self.gone.contains(&device) || anew.is_some_and(|at| since.is_none_or(|it| it <= at))
     }
 
     fn look(&mut self, facts: &[Fact]) -> Result<(), String> {
@@ -383,13 +430,23 @@ impl Eyes {
                 self.copies.insert(*device);
             }
             if let FactKind::Unenrolled { device, .. } = &fact.kind {
-                self.anew.insert(*device);
+                self.gone.insert(*device);
             }
-            if let FactKind::Exchange { channel, said, .. } = &fact.kind
-                && self.has_begun
-                && *said == Said::Authenticate
+            if let FactKind::Exchange {
+                channel, said, got, ..
+            } = &fact.kind
+                && channel.user == 0
             {
-                self.anew.insert(channel.device);
+                if *said == Said::Authenticate && self.has_begun {
+                    // Whatever came of it here: the server may have taken it.
+                    self.anew.insert(channel.device, fact.at);
+                }
+                if *said == Said::TokenUpdate && got.is_delivered() {
+                    self.gone.remove(&channel.device);
+                }
+            }
+            if let FactKind::Accepted { order, .. } = fact.kind {
+                self.accepted.insert(order, fact.at);
             }
             if let FactKind::Offered { order } = fact.kind {
                 self.offered.insert(order);

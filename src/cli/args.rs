@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::reduce::ReduceArgs;
 use super::roster::RosterCommand;
-use super::serve::EnrollmentArgs;
+use super::serve::{EnrollmentArgs, FlawArgs};
 
 /// Simulates crowds of Apple devices to test MDM servers, and explains why commands are pending.
 #[derive(Debug, Parser)]
@@ -18,7 +19,7 @@ use super::serve::EnrollmentArgs;
     arg_required_else_help = true,
     after_help = "Exit codes: 0 ok; 1 unexpected; 2 usage; 90 run not trustworthy; 91 incomplete; \
                   92 target unreachable or enrolment failed; 94 findings; 99 threshold missed; \
-                  104 scenario invalid; 105 stopped by a signal.\n\n\
+                  104 scenario invalid; 105 stopped by a signal; 106 nothing to reduce.\n\n\
                   Start here: mdmstorm run scenarios/quickstart.toml"
 )]
 pub(super) struct Cli {
@@ -37,6 +38,12 @@ pub(super) enum Command {
     Roster(RosterCommand),
     /// Play a scenario on virtual time, without any target, and report what to expect
     Rehearse(RehearseArgs),
+    /// Make the report of a results bundle again, from its facts
+    Report(ReportArgs),
+    /// Tell the story of one device or one command of a results bundle
+    Show(ShowArgs),
+    /// Find the smallest scenario that still shows a finding, and write it
+    Reduce(ReduceArgs),
     /// Validate a scenario and the files it names
     Check(ScenarioArgs),
     /// Print what a run will do, and what it needs of this machine
@@ -105,6 +112,15 @@ pub(super) struct EnrollArgs {
     pub(super) real: RealArgs,
 }
 
+/// Devices whose words are kept.
+#[derive(Args, Debug, Default)]
+pub(super) struct TraceArgs {
+    /// Keep what these devices say and are told, by number, at most 100 of them; secrets are blotted
+    /// out, and `show --device` prints it
+    #[arg(long, value_name = "DEVICE", value_delimiter = ',')]
+    pub(super) trace: Vec<u32>,
+}
+
 /// How devices are played against a target in real time.
 #[derive(Args, Debug)]
 pub(super) struct RealArgs {
@@ -120,6 +136,8 @@ pub(super) struct RealArgs {
     #[arg(long, value_name = "N", default_value_t = 32,
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(super) handshakes_in_flight: u32,
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
     /// Print no progress
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -135,6 +153,8 @@ pub(super) struct RehearseArgs {
     /// Write a results bundle into this folder [default: none is written]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
     /// Wait so long for open orders after the last one, times the scenario's time-scale: nothing else
     /// is scaled on virtual time
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
@@ -142,6 +162,40 @@ pub(super) struct RehearseArgs {
     /// Print no progress
     #[arg(long, short)]
     pub(super) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ReportArgs {
+    /// The results bundle: the folder that `run` or `rehearse --out` wrote
+    pub(super) bundle: PathBuf,
+    /// Print the rules that the server broke, with the evidence, and nothing else
+    #[arg(long, conflicts_with_all = ["json", "html", "junit"])]
+    pub(super) findings: bool,
+    /// Write the report as summary.json into this file; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Write the report as a page into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+    /// Write the report as JUnit XML into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("whose").required(true).args(["device", "command"]))]
+pub(super) struct ShowArgs {
+    /// The results bundle: the folder that `run` or `rehearse --out` wrote
+    pub(super) bundle: PathBuf,
+    /// Tell of this device: its number, its UDID or its serial number
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Option<String>,
+    /// Tell of this command: its order's index, or its CommandUUID
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) command: Option<String>,
+    /// Print every line instead of a screen's worth
+    #[arg(long)]
+    pub(super) all: bool,
 }
 
 /// Where keys and certificates are kept.
@@ -189,6 +243,8 @@ pub(super) struct ServeArgs {
     pub(super) api_key: Option<String>,
     #[command(flatten)]
     pub(super) enrollment: EnrollmentArgs,
+    #[command(flatten)]
+    pub(super) flaws: FlawArgs,
     #[command(flatten)]
     pub(super) state: StateArgs,
     /// Take settings from standard input and end with it; how `run` starts its embedded target

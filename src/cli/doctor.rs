@@ -6,7 +6,7 @@ use super::args::DoctorArgs;
 use super::load;
 use super::print::{Stop, say};
 use crate::engine::alone::{Alone, Event, Manner};
-use crate::engine::front::Listeners;
+use crate::engine::front::{Doors, Listeners};
 use crate::engine::gateway::lookout::{Seen, Verdict};
 use crate::engine::limits::Limits;
 use crate::engine::push_client::{PushClient, PushTarget};
@@ -100,7 +100,15 @@ fn machine(findings: &mut Findings, scenario: Option<&Scenario>) {
 async fn gateway(findings: &mut Findings, scenario: Option<&Scenario>, state: &State) {
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let (listen, proxy) = scenario.map_or((any, None), |s| (s.apns.listen, s.apns.connect_proxy));
-    let listeners = match Listeners::bind(listen, proxy) {
+    let doors = Doors {
+        direct: listen,
+        further: Vec::new(),
+        proxy,
+        plain: None,
+        admin: None,
+        events: scenario.and_then(|scenario| scenario.target.webhook()),
+    };
+    let listeners = match Listeners::open(&doors) {
         Ok(listeners) => listeners,
         Err(error) => return findings.bad(Exit::Unexpected, "gateway", error),
     };

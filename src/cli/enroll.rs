@@ -7,11 +7,11 @@ use super::load;
 use super::print::{Stop, say};
 use super::run::{play, settings};
 use crate::engine::run::Settings;
-use crate::scenario::{Scenario, Target, Timeline};
+use crate::scenario::{Cut, Target};
 
 pub(super) fn run(args: &EnrollArgs) -> Result<u8, Stop> {
     let mut scenario = load::scenario(&args.scenario)?;
-    only_enroll(&mut scenario);
+    scenario.cut(Cut::OnlyEnroll);
     let plan = load::plan(&scenario, &args.scenario.scenario)?;
     let settings = settings(&args.real, &scenario)?;
     let roster = match (&args.roster, &scenario.target) {
@@ -32,18 +32,6 @@ pub(super) fn run(args: &EnrollArgs) -> Result<u8, Stop> {
         ));
     }
     Ok(exit)
-}
-
-/// Nothing is ordered and nothing happens: what is said of commands does not count.
-fn only_enroll(scenario: &mut Scenario) {
-    scenario.stages.clear();
-    scenario.timeline = Timeline {
-        events: Vec::new(),
-        happenings: Vec::new(),
-        reissues: Vec::new(),
-    };
-    scenario.thresholds.clear();
-    scenario.expects.clear();
 }
 
 /// Where a scenario's devices are kept when nothing else is said.

@@ -1,20 +1,12 @@
 //! What a scenario expects, as a report holds it against what happened.
 
 use super::print::Stop;
+use crate::engine::bundle::manifest::Played;
 use crate::plan::Plan;
 use crate::record::cause::Cause;
 use crate::report::exit::Exit;
 use crate::report::expect::{Expectation, Expected, HowMany};
 use crate::scenario::{self as written, Expect, ExpectAt, Scenario, suggest};
-
-/// On which clock a scenario is played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Played {
-    /// Real time, on which scenario time is scaled.
-    Real,
-    /// Virtual time, which is scenario time.
-    Virtual,
-}
 
 /// The causes that expectations name; `scenario` does not know which there are.
 ///

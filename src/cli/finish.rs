@@ -1,15 +1,18 @@
 //! The end of a run: the report is made, written into the bundle and printed.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
-use serde::Serialize;
-
-use super::expect::{Played, expectations};
+use super::expect::expectations;
 use super::print::{paint, say, warn};
 use crate::engine::bundle::Bundle;
+use crate::engine::bundle::manifest::{End, Manifest, Played, RunNames};
 use crate::engine::clock::wall_now;
+use crate::engine::events::EventTally;
 use crate::engine::run::{Finished, Halt, Usage};
 use crate::fact::IdentityStep;
+use crate::ids::RunId;
 use crate::plan::Plan;
 use crate::record::account::Account;
 use crate::record::enrolling::EnrollmentStep;
@@ -19,7 +22,7 @@ use crate::report::text::Paint;
 use crate::report::validity::Health;
 use crate::report::{Assumption, Outcome, Report, RunFacts, hlog, html, junit, text};
 use crate::scenario::{Keys, Scenario, Target};
-use crate::time::WallTime;
+use crate::time::{SimTime, WallTime};
 
 /// What is known of a run before it begins.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Told {
     target: String,
     host: String,
     summary: String,
+    played: Played,
+    run: RunId,
 }
 
 impl Told {
@@ -46,6 +51,8 @@ impl Told {
             target: String::new(),
             host: host(),
             summary,
+            played: Played::Real,
+            run: RunId([0; 16]),
         }
     }
 
@@ -54,12 +61,37 @@ impl Told {
         Self {
             started,
             host: "virtual time".to_owned(),
+            played: Played::Virtual,
             ..Self::new(plan)
         }
     }
 
+    /// Of a run whose results are read again.
+    pub(super) fn of_manifest(manifest: &Manifest, plan: &Plan, run: RunId) -> Self {
+        Self {
+            started: manifest.started(),
+            target: manifest.target.clone(),
+            host: manifest.host.clone(),
+            played: manifest.played,
+            run,
+            ..Self::new(plan)
+        }
+    }
+
+    /// What the bundle says of the run from its beginning.
+    pub(super) fn manifest(&self, scenario: &Scenario, plan: &Plan) -> Manifest {
+        let names = RunNames {
+            run: self.run,
+            played: self.played,
+            target: &self.target,
+            host: &self.host,
+            started: self.started,
+        };
+        Manifest::begin(scenario, plan, names)
+    }
+
     /// What a report takes from what was known before.
-    pub(super) fn facts(&self, scenario: &Scenario, plan: &Plan, played: Played) -> RunFacts {
+    pub(super) fn facts(&self, scenario: &Scenario, plan: &Plan) -> RunFacts {
         let left_default = scenario.left_default.iter().map(|assumed| Assumption {
             key: assumed.key.to_owned(),
             value: assumed.value.to_owned(),
@@ -74,14 +106,16 @@ impl Told {
             target: self.target.clone(),
             started: self.started,
             thresholds: scenario.thresholds.clone(),
-            expectations: expectations(scenario, plan, played),
+            expectations: expectations(scenario, plan, self.played),
+            accepted: scenario.findings.accepted.clone(),
             assumptions: left_default.collect(),
             ..RunFacts::default()
         }
     }
 
-    pub(super) fn with_target(mut self, target: &str) -> Self {
+    pub(super) fn with_target(mut self, target: &str, run: RunId) -> Self {
         target.clone_into(&mut self.target);
+        self.run = run;
         self
     }
 
@@ -98,28 +132,6 @@ impl Told {
     }
 }
 
-/// `manifest.json`: what a reader of the bundle needs to know first.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Manifest<'a> {
-    manifest_version: u32,
-    events_version: u32,
-    complete: bool,
-    exit_code: u8,
-    validity: &'a str,
-    mdmstorm: &'a str,
-    seed: u64,
-    plan_hash: &'a str,
-    scenario: &'a str,
-    target: &'a str,
-    host: &'a str,
-    started: String,
-    ended: String,
-    /// What of the bundle could not be written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lost: Option<&'a str>,
-}
-
 /// What the files of a bundle are made of, besides the report.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending<'a> {
@@ -130,6 +142,9 @@ pub(super) struct Ending<'a> {
     /// Whether the run came to its own end.
     pub(super) complete: bool,
     pub(super) ended: WallTime,
+    pub(super) interrupted: bool,
+    pub(super) target_silent: bool,
+    pub(super) enrollment_failed: bool,
 }
 
 /// Makes the report, completes the bundle, prints, and gives back the exit code.
@@ -144,6 +159,9 @@ pub(super) fn finish(finished: Finished, scenario: &Scenario, plan: &Plan, told:
         told,
         complete: finished.halted != Halt::Everything,
         ended: wall_now(),
+        interrupted: finished.halted != Halt::No,
+        target_silent: finished.target_silent,
+        enrollment_failed: finished.enrollment_failed,
     };
     let lost = keep(finished.bundle, &mut report, ending);
     say(&text::render(&report, paint()));
@@ -171,7 +189,6 @@ pub(super) fn keep(mut bundle: Bundle, report: &mut Report, ending: Ending<'_>) 
         told,
         ..
     } = ending;
-    bundle.file("scenario.toml", scenario.effective_toml().as_bytes());
     bundle.file("histograms.hlog", hlog::render(account).as_bytes());
     // A loss known by now is in the forms of the report too.
     count_loss(report, bundle.failure());
@@ -183,24 +200,21 @@ pub(super) fn keep(mut bundle: Bundle, report: &mut Report, ending: Ending<'_>) 
     bundle.file("summary.json", report.json().as_bytes());
     let lost = bundle.failure().map(str::to_owned);
     count_loss(report, lost.as_deref());
-    let manifest = Manifest {
-        manifest_version: 1,
-        events_version: 1,
-        complete: ending.complete && lost.is_none(),
+    let end = End {
         exit_code: report.exit_code,
-        validity: report.validity.name(),
-        mdmstorm: env!("CARGO_PKG_VERSION"),
-        seed: plan.seed.0,
-        plan_hash: plan.hash(),
-        scenario: &plan.name,
-        target: &told.target,
-        host: &told.host,
-        started: told.started.rfc3339(),
+        validity: report.validity.name().to_owned(),
         ended: ending.ended.rfc3339(),
-        lost: lost.as_deref(),
+        lasted_us: account.at.as_micros(),
+        interrupted: ending.interrupted,
+        target_silent: ending.target_silent,
+        enrollment_failed: ending.enrollment_failed,
+        lost: lost.clone(),
     };
-    let manifest = serde_json::to_string_pretty(&manifest).unwrap_or_default();
-    bundle.file("manifest.json", manifest.as_bytes());
+    bundle.end(&Manifest {
+        complete: ending.complete && lost.is_none(),
+        end: Some(end),
+        ..told.manifest(scenario, plan)
+    });
     lost
 }
 
@@ -227,9 +241,13 @@ fn run_facts(finished: &Finished, scenario: &Scenario, plan: &Plan, told: &Told)
         target_unreachable: finished.target_silent,
         enrollment_failed: finished.enrollment_failed,
         health: health(finished, plan),
-        caveats: caveats(finished, scenario),
+        caveats: caveats(&finished.account, scenario, finished.usage.target_cpu)
+            .into_iter()
+            .chain(caveats_of_view(finished, scenario))
+            .collect(),
+        findings: finished.findings.clone(),
         bundle: finished.bundle.folder().display().to_string(),
-        ..told.facts(scenario, plan, Played::Real)
+        ..told.facts(scenario, plan)
     }
 }
 
@@ -247,11 +265,9 @@ fn health(finished: &Finished, plan: &Plan) -> Health {
     let sustained = cpu_percent
         .windows(window)
         .map(|w| w.iter().sum::<f64>() / window as f64);
-    let ordered = finished.account.tally(|_, _| true).ordered;
-    let whole = finished.halted == Halt::No
-        && !finished.enrollment_failed
-        && !finished.target_silent
-        && !plan.orders.is_empty();
+    let account = &finished.account;
+    let whole =
+        finished.halted == Halt::No && !finished.enrollment_failed && !finished.target_silent;
     Health {
         cpu_percent: sustained.fold(0.0, f64::max),
         dropped_events: 0,
@@ -260,38 +276,92 @@ fn health(finished: &Finished, plan: &Plan) -> Health {
         connections: *connections,
         cpu: Some(*cpu),
         target_cpu: *target_cpu,
-        achieved: ordered,
-        planned: if whole {
-            ordered.max(plan.orders_certain() as u64)
-        } else {
-            ordered
-        },
+        achieved: account.tally(|_, _| true).ordered,
+        planned: planned(account, plan, whole),
     }
 }
 
-fn caveats(finished: &Finished, scenario: &Scenario) -> Vec<Caveat> {
+/// How many orders were to be taken up: by a run that is not whole, no more than it did.
+pub(super) fn planned(account: &Account, plan: &Plan, whole: bool) -> u64 {
+    let ordered = account.tally(|_, _| true).ordered;
+    if whole && !plan.orders.is_empty() {
+        return ordered.max(plan.orders_certain() as u64);
+    }
+    ordered
+}
+
+/// What is known against the numbers of a run on real time.
+pub(super) fn caveats(
+    account: &Account,
+    scenario: &Scenario,
+    target_cpu: Option<Duration>,
+) -> Vec<Caveat> {
     let mut caveats = Vec::new();
     if scenario.time_scale != 1.0 {
         caveats.push(Caveat::TimeScaled(scenario.time_scale));
     }
     let key = EnrollmentStep::Identity(IdentityStep::Key);
-    if scenario.enrollment.keys == Keys::Pool && finished.account.enrolling.steps.contains_key(&key)
-    {
+    if scenario.enrollment.keys == Keys::Pool && account.enrolling.steps.contains_key(&key) {
         caveats.push(Caveat::PooledKeys);
     }
     if matches!(scenario.target, Target::Embedded(_)) {
-        let lasted = finished
-            .lasted
-            .since(crate::time::SimTime::ZERO)
-            .as_secs_f64()
-            .max(0.001);
-        let cpu = finished
-            .usage
-            .target_cpu
-            .map(|cpu| cpu.as_secs_f64() / lasted * 100.0);
+        let lasted = account.at.since(SimTime::ZERO).as_secs_f64().max(0.001);
+        let cpu = target_cpu.map(|cpu| cpu.as_secs_f64() / lasted * 100.0);
         caveats.push(Caveat::TargetOnThisMachine { cpu_percent: cpu });
     }
+    caveats.extend(planted(scenario));
     caveats
+}
+
+/// What is missing of the server's own view.
+fn caveats_of_view(finished: &Finished, scenario: &Scenario) -> Vec<Caveat> {
+    let mut caveats = Vec::new();
+    if let (Some(events), Some(address)) = (finished.usage.events, scenario.target.webhook()) {
+        caveats.extend(caveat_of_events(events, address));
+    }
+    if let Some(why) = &finished.usage.unseen {
+        caveats.push(Caveat::Other("queues-not-seen", why.clone()));
+    }
+    caveats
+}
+
+/// What of the target's events is not as the scenario has it.
+fn caveat_of_events(events: EventTally, address: SocketAddr) -> Option<Caveat> {
+    let EventTally {
+        ours,
+        foreign,
+        unreadable,
+    } = events;
+    tracing::info!(ours, foreign, unreadable, "events of the target");
+    let sentence = if unreadable > 0 {
+        format!(
+            "{unreadable} requests at {address}, where the target's webhook is listened to, were no \
+             events; is it the target that sends them?"
+        )
+    } else if ours == 0 {
+        format!(
+            "The target told of no event; it has to be started with http://{address}/webhook as its \
+             webhook."
+        )
+    } else {
+        return None;
+    };
+    Some(Caveat::Other("webhook", sentence))
+}
+
+/// That the bundled server has defects, if it was told to have some.
+pub(super) fn planted(scenario: &Scenario) -> Option<Caveat> {
+    let Target::Embedded(target) = &scenario.target else {
+        return None;
+    };
+    if target.defects.is_empty() {
+        return None;
+    }
+    let sentence = format!(
+        "The bundled server breaks rules on purpose (defects: {}).",
+        target.defects
+    );
+    Some(Caveat::Other("planted-defects", sentence))
 }
 
 /// The machine, for people who compare runs.

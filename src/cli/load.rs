@@ -1,15 +1,16 @@
 //! From a scenario file to a plan: reads the files, and shows every error at once.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::args::{ScenarioArgs, StateArgs};
+use super::args::{ScenarioArgs, StateArgs, TraceArgs};
 use super::expect::check_causes;
 use super::print::{Stop, colour};
+use crate::engine::bundle::trace::DEVICES_MAX;
+use crate::ids::DeviceId;
 use crate::plan::Plan;
 use crate::report::exit::Exit;
 use crate::scenario::commands::build;
-use crate::scenario::{Amount, Arrival, Changes, Scenario};
+use crate::scenario::{Changes, Cut, Scenario};
 use crate::seed::Seed;
 
 /// The most bytes of a command file that are read; a larger file is no command.
@@ -26,7 +27,7 @@ pub(super) fn scenario(args: &ScenarioArgs) -> Result<Scenario, Stop> {
         scenario.seed = Seed(seed);
     }
     if args.once {
-        once(&mut scenario);
+        scenario.cut(Cut::Once);
     }
     check_causes(&scenario)?;
     Ok(scenario)
@@ -45,25 +46,29 @@ pub(super) fn scenario_file(path: &Path, changes: &Changes) -> Result<Scenario, 
     let mut scenario = Scenario::parse_with(&text, &path.display().to_string(), changes)
         .map_err(|errors| Stop::new(Exit::ScenarioInvalid, errors.render(colour())))?;
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    scenario.enrollment.locate(folder);
+    scenario.locate(folder);
     Ok(scenario)
 }
 
-/// One device per cohort, each command once, and the shortest stages that keep their order.
-fn once(scenario: &mut Scenario) {
-    for cohort in &mut scenario.cohorts {
-        cohort.count = 1;
+/// The devices that these arguments want to have watched.
+pub(super) fn watched(args: &TraceArgs, plan: &Plan) -> Result<Vec<DeviceId>, Stop> {
+    let mut devices = args.trace.clone();
+    devices.sort_unstable();
+    devices.dedup();
+    if devices.len() > DEVICES_MAX {
+        let message = format!(
+            "error: --trace names {} devices, and at most {DEVICES_MAX} are traced at once",
+            devices.len()
+        );
+        return Err(Stop::new(Exit::Usage, message));
     }
-    // What is expected of the crowd says nothing of one device of each cohort.
-    scenario.expects.clear();
-    for stage in &mut scenario.stages {
-        let shortest = Duration::from_secs(1).mul_f64(scenario.time_scale);
-        stage.duration = stage.duration.min(shortest);
-        for command in &mut stage.commands {
-            command.amount = Amount::Each(1);
-            command.arrival = Arrival::Even;
-        }
+    if let Some(device) = devices.iter().find(|device| **device >= plan.devices()) {
+        let last = plan.devices().saturating_sub(1);
+        let message =
+            format!("error: --trace names device {device}, but the devices are 0 to {last}");
+        return Err(Stop::new(Exit::Usage, message));
     }
+    Ok(devices.into_iter().map(DeviceId).collect())
 }
 
 /// The plan of a scenario, with the command files it names.

@@ -14,11 +14,14 @@ mod log;
 mod plan;
 mod print;
 mod progress;
+mod reduce;
 mod rehearse;
+mod report;
 mod roster;
 mod run;
 mod schema;
 mod serve;
+mod show;
 mod signals;
 
 use clap::{CommandFactory as _, Parser};
@@ -41,6 +44,9 @@ pub fn main() -> u8 {
         Command::Enroll(args) => enroll::run(&args),
         Command::Roster(command) => roster::run(&command),
         Command::Rehearse(args) => rehearse::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Reduce(args) => reduce::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Serve(args) => serve::run(&args),

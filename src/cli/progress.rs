@@ -89,7 +89,7 @@ impl Progress {
         match snapshot.step {
             Step::Enrolling => (
                 "enrolling",
-                progress.enrolled + progress.enrollment_failed,
+                progress.enrolled + progress.enrollment_failed + progress.unmanaged,
                 self.devices,
             ),
             Step::Ordering => ("running", settled, self.orders),

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::RehearseArgs;
-use super::expect::Played;
-use super::finish::{Ending, Told, keep, warn_of_loss};
+use super::finish::{Ending, Told, keep, planted, warn_of_loss};
 use super::load;
 use super::print::{Stop, paint, say, warn};
 use super::progress::Progress;
 use crate::engine::bundle::Bundle;
+use crate::engine::bundle::trace::Traced;
 use crate::engine::clock::Clock;
 use crate::engine::run::{Snapshot, Step};
+use crate::ids::DeviceId;
 use crate::plan::Plan;
 use crate::report::caveat::Caveat;
 use crate::report::exit::Exit;
@@ -31,30 +32,42 @@ const SHOWN_EVERY: Duration = Duration::from_millis(100);
 pub(super) fn run(args: &RehearseArgs) -> Result<u8, Stop> {
     let scenario = load::scenario(&args.scenario)?;
     let plan = Arc::new(load::plan(&scenario, &args.scenario.scenario)?);
+    let watched = watched(args, &plan)?;
     let drain = args.drain.mul_f64(scenario.time_scale);
     let settings = Settings {
         drain,
         ..Settings::default()
     };
     let settings = settings.outlasting(plan.length() + drain);
-    let told = Told::of_rehearsal(&plan, settings.epoch.0).with_target(&target(&scenario));
     let bundle = args.out.as_deref().map(Bundle::create).transpose();
     let mut bundle = bundle.map_err(|error| Stop::because(Exit::Unexpected, error))?;
+    let watch = Clock::start();
+    let mut world = World::new(&scenario, Arc::clone(&plan), settings.clone());
+    world.watch(&watched);
+    let told = Told::of_rehearsal(&plan, settings.epoch.0);
+    let told = told.with_target(&target(&scenario), world.run_id());
+    if let Some(bundle) = &mut bundle {
+        let manifest = told.manifest(&scenario, &plan);
+        let text = scenario.effective_toml();
+        bundle.begin(&manifest, text, world.crowd(), plan.devices());
+    }
     if !args.quiet {
         warn(&told.greeting(args.out.as_deref(), None));
     }
-    let watch = Clock::start();
-    let world = World::new(&scenario, Arc::clone(&plan), settings.clone());
     let (finished, mut load) = play(world, &plan, bundle.as_mut(), args.quiet);
     let facts = RunFacts {
         enrollment_failed: finished.enrollment_failed,
         health: health(&finished),
-        caveats: vec![Caveat::VirtualTime],
+        caveats: [Caveat::VirtualTime]
+            .into_iter()
+            .chain(planted(&scenario))
+            .collect(),
+        findings: finished.findings.clone(),
         bundle: args
             .out
             .as_ref()
             .map_or_else(String::new, |out| out.display().to_string()),
-        ..told.facts(&scenario, &plan, Played::Virtual)
+        ..told.facts(&scenario, &plan)
     };
     let mut report = Report::new(&finished.account, &facts);
     if let Some(mut bundle) = bundle {
@@ -70,6 +83,9 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Stop> {
             told: &told,
             complete: true,
             ended: settings.epoch.wall(finished.account.at),
+            interrupted: false,
+            target_silent: false,
+            enrollment_failed: finished.enrollment_failed,
         };
         let lost = keep(bundle, &mut report, ending);
         warn_of_loss(lost.as_deref());
@@ -86,6 +102,17 @@ pub(super) fn run(args: &RehearseArgs) -> Result<u8, Stop> {
     Ok(report.exit_code)
 }
 
+/// The devices whose words are kept, for which there has to be a place.
+fn watched(args: &RehearseArgs, plan: &Plan) -> Result<Vec<DeviceId>, Stop> {
+    let watched = load::watched(&args.trace, plan)?;
+    if !watched.is_empty() && args.out.is_none() {
+        let message =
+            "error: --trace keeps words in a results bundle; name a folder for it with --out";
+        return Err(Stop::new(Exit::Usage, message));
+    }
+    Ok(watched)
+}
+
 /// Runs the world to its end.
 fn play(
     mut world: World,
@@ -96,9 +123,20 @@ fn play(
     let (devices, orders) = (u64::from(plan.devices()), plan.orders.len() as u64);
     let mut progress = Progress::new(is_quiet, devices, orders);
     let (mut load, watch) = (Load::default(), Clock::start());
-    let mut shown = watch.now();
-    while let Some(facts) = world.step() {
-        for fact in facts {
+    let (mut shown, mut watermark) = (watch.now(), SimTime::ZERO);
+    while world.step().is_some() {
+        if let Some(bundle) = &mut bundle
+            && world.watermark() > watermark
+        {
+            watermark = world.watermark();
+            bundle.until(watermark);
+        }
+        if let Some(bundle) = &mut bundle {
+            for it in world.take_exchanged() {
+                bundle.exchanged(&Traced::new(it.channel, it.asked, &it.request, &it.answer));
+            }
+        }
+        for fact in world.facts() {
             load.record(fact);
             if let Some(bundle) = &mut bundle {
                 bundle.event(fact);

@@ -60,9 +60,11 @@ async fn carry_out(
 ) -> Result<u8, Stop> {
     let asked = signals::listen().map_err(|error| Stop::because(Exit::Unexpected, error))?;
     let told = Told::new(&plan);
+    let watched = load::watched(&args.trace, &plan)?;
     // First of all that takes time, so that a bad path is known at once.
     let out = args.out.clone().unwrap_or_else(|| default_out(&plan));
-    let bundle = Bundle::create(&out).map_err(|error| Stop::because(Exit::Unexpected, error))?;
+    let mut bundle =
+        Bundle::create(&out).map_err(|error| Stop::because(Exit::Unexpected, error))?;
     let prepared = tokio::select! {
         prepared = prepare(&scenario, &plan, &settings) => prepared.map_err(refused),
         () = stopped(asked.clone()) => Err(Stop::new(Exit::Interrupted, "stopped before the run")),
@@ -77,7 +79,11 @@ async fn carry_out(
     if let Err(error) = log.open(&out.join("log.txt")) {
         warn(&format!("warning: no log.txt in the results: {error}"));
     }
-    let told = told.with_target(prepared.target());
+    let told = told.with_target(prepared.target(), prepared.run());
+    let manifest = told.manifest(&scenario, &plan);
+    let text = scenario.effective_toml();
+    bundle.begin(&manifest, text, prepared.crowd(), plan.devices());
+    bundle.watch(watched);
     tracing::info!(
         seed = plan.seed.0,
         plan = plan.hash(),
@@ -117,7 +123,7 @@ async fn stopped(mut asked: tokio::sync::watch::Receiver<Halt>) {
     let _ = asked.wait_for(|halt| *halt != Halt::No).await;
 }
 
-fn refused(error: RunError) -> Stop {
+pub(super) fn refused(error: RunError) -> Stop {
     let exit = if error.is_target() {
         Exit::TargetUnreachable
     } else if error.is_usage() {
@@ -142,6 +148,7 @@ pub(super) fn settings(args: &RealArgs, scenario: &Scenario) -> Result<Settings,
         enrollment_secret: enrollment_secret(scenario),
         program,
         roster: None,
+        fresh_devices: false,
     })
 }
 

@@ -1,11 +1,13 @@
 //! `mdmstorm serve`: the reference server alone, until Ctrl-C; or as the embedded target of a run.
 
+use std::ffi::OsStr;
 use std::io::BufReader;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::args::ServeArgs;
 use super::load;
@@ -18,9 +20,10 @@ use crate::engine::serve::{
 };
 use crate::engine::state::State;
 use crate::ids::hex_lower;
-use crate::reference_server::Settings;
+use crate::reference_server::{Defect, Defects, NetworkUsers, Settings};
 use crate::report::exit::Exit;
 use crate::scenario::{AuthorityForm, Challenge, EmbeddedTarget, ReplyCipher};
+use crate::seed::Seed;
 
 /// How long a push is kept for a device that cannot be reached.
 const PUSH_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -104,6 +107,53 @@ pub(super) struct EnrollmentArgs {
     without_attestation: bool,
 }
 
+/// What is wrong with the server.
+#[derive(Args, Debug)]
+pub(super) struct FlawArgs {
+    /// Let this be wrong with the server; may be given several times
+    #[arg(long = "defect", value_name = "NAME", value_parser = DefectParser,
+        help_heading = "Defects")]
+    defects: Vec<Defect>,
+    /// Draw with this seed when a defect strikes at random
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Defects")]
+    seed: u64,
+    /// What happens to network users of Macs: unmanaged, zero-length or digest
+    #[arg(long, value_name = "RULE", default_value = "unmanaged", value_parser = network_users,
+        help_heading = "Enrolment")]
+    network_users: NetworkUsers,
+}
+
+/// Knows the defects by name, and what each is.
+#[derive(Clone, Debug)]
+struct DefectParser;
+
+impl TypedValueParser for DefectParser {
+    type Value = Defect;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Defect, clap::Error> {
+        let known = PossibleValuesParser::new(Defect::NAMES);
+        let name = known.parse_ref(command, argument, value)?;
+        Ok(Defect::find(&name).expect("the name is one of them"))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let all = Defect::ALL.into_iter();
+        Some(Box::new(all.map(|defect| {
+            PossibleValue::new(defect.name()).help(defect.about())
+        })))
+    }
+}
+
+fn network_users(text: &str) -> Result<NetworkUsers, String> {
+    let words = NetworkUsers::WORDS.join(", ");
+    NetworkUsers::of_word(text).ok_or_else(|| format!("found {text:?}; it is one of {words}"))
+}
+
 fn challenge(text: &str) -> Result<Challenge, String> {
     Challenge::of_text(text)
         .ok_or_else(|| format!("found {text:?}; write none, static, static:TEXT or one-time"))
@@ -160,6 +210,10 @@ fn greeting(running: &Running, state: &State, key: &str, args: &ServeArgs) -> St
         state.topic,
         args.gateway
     ));
+    let defects: Defects = args.flaws.defects.iter().copied().collect();
+    if !defects.is_empty() {
+        text.push_str(&format!("it breaks rules  {defects}\n"));
+    }
     text
 }
 
@@ -223,6 +277,9 @@ fn settings(
         push_topic: None,
         repush_after: rules.repush_after,
         repush_every: rules.repush_every,
+        network_users: args.flaws.network_users,
+        defects: args.flaws.defects.iter().copied().collect(),
+        seed: Seed(args.flaws.seed),
         enrollment: Some(enrollment(&args.enrollment, state)?),
     })
 }

@@ -5,6 +5,7 @@
 pub(super) use super::around::{Around, subject};
 use super::contract::{Output, Push};
 use super::deferrals::{Because, Deferrals, Refused};
+use super::environment::{Environment, Terms};
 use super::errand::Away;
 use super::execution::Inventory;
 use super::not_now;
@@ -14,7 +15,7 @@ use super::traits::{Platform, Traits};
 use super::wish::Wishes;
 use crate::condition::{Condition, Conditions};
 use crate::fact::{FactKind, Ignored, Obtaining, WakeReason};
-use crate::ids::{Channel, DeviceId, RequestId};
+use crate::ids::{Channel, CohortId, DeviceId, RequestId};
 use crate::seed::Purpose;
 use crate::time::SimTime;
 
@@ -70,8 +71,10 @@ pub(super) enum Enrollment {
 
 impl Enrollment {
     /// Where a user begins, whose device has enrolled.
-    pub(super) const fn of_new_user(traits: &Traits) -> Self {
-        if traits.network_users && matches!(traits.platform, Platform::Mac) {
+    pub(super) const fn of_new_user(traits: &Traits, terms: &Terms) -> Self {
+        // Nobody else's server asks a user who owns the Mac (Apple, UserAuthenticate).
+        let asked = traits.network_users && !terms.is_user_enrollment;
+        if asked && matches!(traits.platform, Platform::Mac) {
             Self::New
         } else {
             Self::Authenticated
@@ -100,6 +103,8 @@ pub(super) enum News {
 pub(super) struct Rare {
     /// When it began to enrol.
     pub(super) enrolling_since: Option<SimTime>,
+    /// When it got the identity that it enrols with.
+    pub(super) obtained: Option<SimTime>,
     /// The errand under way; it outlives the enrolment that it was begun for.
     pub(super) away: Option<Away>,
     /// Whose identity it is to take over.
@@ -141,10 +146,10 @@ impl Agent {
     }
 
     /// The agent of a device's `user`-th user, which waits until the device has enrolled.
-    pub(super) fn of_user(user: u8, traits: &Traits) -> Self {
+    pub(super) fn of_user(user: u8, env: &Environment, cohort: CohortId) -> Self {
         Self {
             user,
-            enrollment: Enrollment::of_new_user(traits),
+            enrollment: Enrollment::of_new_user(env.traits(cohort), &env.terms),
             session: Session::Resting,
             ..Self::of_device(SimTime::NEVER)
         }
@@ -315,7 +320,7 @@ impl Agent {
         let returned = before.has(Condition::Offline) && !after.has(Condition::Offline);
         let logged_in = before.has(Condition::LoggedOut) && !after.has(Condition::LoggedOut);
         if logged_in && self.enrollment == Enrollment::UntilLogin {
-            self.enrollment = Enrollment::of_new_user(around.traits);
+            self.enrollment = Enrollment::of_new_user(around.traits, &around.env.terms);
             self.wants(around, WakeReason::CheckIn);
         }
         let polls = around.traits.poll_on;
@@ -447,6 +452,7 @@ impl Agent {
             rare.deferrals.is_empty()
                 && rare.unsent.is_none()
                 && rare.enrolling_since.is_none()
+                && rare.obtained.is_none()
                 && rare.away.is_none()
                 && rare.original.is_none()
                 && rare.challenge.is_none()

@@ -132,7 +132,9 @@ pub struct Errand {
     pub device: DeviceId,
     /// What it is for.
     pub why: Obtaining,
-    /// Whose identity is taken over, for [`Obtaining::Clone`].
+    /// Whose identity is taken over, for [`Obtaining::Clone`]. For [`Obtaining::Restore`] it is the
+    /// one that the device had before [`Obtaining::Renew`] gave it another; the engine keeps it until
+    /// TokenUpdate is taken.
     pub original: Option<DeviceId>,
     /// `OSVersion`, after what was updated since the run began.
     pub os_version: String,

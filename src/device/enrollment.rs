@@ -10,7 +10,7 @@ use super::keepsake::{Keepsake, Start};
 use super::life::Life;
 use super::session::Session;
 use super::timers::Timer;
-use super::traits::{ClockFrom, Traits};
+use super::traits::ClockFrom;
 use super::{Device, wish};
 use crate::condition::Condition;
 use crate::fact::{FactKind, Obtaining, WakeReason};
@@ -31,18 +31,18 @@ pub(super) enum Anew {
 
 impl Device {
     /// A device at the beginning of a run. [`Device::announce`] comes before any input.
-    pub fn new(id: DeviceId, cohort: CohortId, traits: &Traits, start: Start) -> Self {
+    pub fn new(id: DeviceId, cohort: CohortId, env: &Environment, start: Start) -> Self {
         match start {
             Start::Enrolls { at, has_identity } => {
-                let mut device = Self::unknown(id, cohort, traits, at);
+                let mut device = Self::unknown(id, cohort, env, at);
                 device.agent.needs = (!has_identity).then_some(Obtaining::Enroll);
                 device
             }
-            Start::Known(keepsake, at) => Self::known(id, cohort, traits, keepsake, at),
+            Start::Known(keepsake, at) => Self::known(id, cohort, env, keepsake, at),
         }
     }
 
-    fn unknown(id: DeviceId, cohort: CohortId, traits: &Traits, enroll_at: SimTime) -> Self {
+    fn unknown(id: DeviceId, cohort: CohortId, env: &Environment, enroll_at: SimTime) -> Self {
         Self {
             id,
             cohort,
@@ -52,8 +52,8 @@ impl Device {
             life: Life::new(),
             clock: None,
             agent: Agent::of_device(enroll_at),
-            users: (1..=traits.users)
-                .map(|user| Agent::of_user(user, traits))
+            users: (1..=env.users(cohort))
+                .map(|user| Agent::of_user(user, env, cohort))
                 .collect(),
         }
     }
@@ -63,11 +63,11 @@ impl Device {
     fn known(
         id: DeviceId,
         cohort: CohortId,
-        traits: &Traits,
+        env: &Environment,
         keepsake: Keepsake,
         at: SimTime,
     ) -> Self {
-        let mut device = Self::unknown(id, cohort, traits, at);
+        let mut device = Self::unknown(id, cohort, env, at);
         for (agent, epoch) in device.agents_mut().zip(&keepsake.epochs) {
             agent.token_epoch = *epoch;
         }
@@ -86,8 +86,9 @@ impl Device {
             }
             return device;
         }
-        if !keepsake.enrolled {
-            device.agent.needs = keepsake.needs_identity.then_some(Obtaining::Enroll);
+        let renews = keepsake.purpose == Obtaining::Renew;
+        if !keepsake.enrolled && !renews {
+            device.goes_on_enrolling(keepsake.purpose, keepsake.needs_identity, keepsake.original);
             return device;
         }
         device.was_enrolled = true;
@@ -95,10 +96,16 @@ impl Device {
         device.agent.session = Session::Resting;
         device.agent.has_escrowed = keepsake.bootstrap_token.is_some();
         device.agent.timers.clear(Timer::Connect);
-        if keepsake.needs_identity {
-            device.agent.needs = Some(Obtaining::Renew);
+        if !keepsake.enrolled || keepsake.needs_identity {
             device.agent.session = Session::Waking(WakeReason::CheckIn);
             device.agent.timers.set(Timer::Connect, at);
+        }
+        if keepsake.needs_identity {
+            device.agent.needs = Some(Obtaining::Renew);
+        } else if !keepsake.enrolled {
+            // It has its new certificate, and was managed all the while.
+            device.agent.enrollment = Enrollment::New;
+            device.agent.shows = Obtaining::Renew;
         }
         let inventory = Inventory::remembered(keepsake.profiles, keepsake.applications);
         if !inventory.is_empty() {
@@ -108,12 +115,29 @@ impl Device {
         for user in &mut device.users {
             if enrolled.next().unwrap_or(false) {
                 user.enrollment = Enrollment::Enrolled;
-            } else {
+            } else if keepsake.enrolled {
                 user.session = Session::Waking(WakeReason::CheckIn);
                 user.timers.set(Timer::Connect, at);
             }
         }
         device
+    }
+
+    /// It was stopped while it enrolled, as itself or as a copy of another device.
+    fn goes_on_enrolling(
+        &mut self,
+        purpose: Obtaining,
+        needs_identity: bool,
+        original: Option<DeviceId>,
+    ) {
+        if !needs_identity {
+            self.agent.shows = purpose;
+            return;
+        }
+        self.agent.needs = Some(purpose);
+        if original.is_some() {
+            self.agent.rare().original = original;
+        }
     }
 
     /// Begins the run: its clock may be wrong from here on. Says what others have to know of a
@@ -125,7 +149,8 @@ impl Device {
             self.agent.needs = None;
         }
         self.begin_clock(env, SimTime::ZERO, ClockFrom::Enrollment, out);
-        if !self.was_enrolled {
+        let is_copy = self.purpose() == Obtaining::Clone;
+        if !self.was_enrolled && !is_copy {
             self.await_configuration(env, SimTime::ZERO, out);
         }
         if self.agent.enrollment == Enrollment::Unmanaged {
@@ -172,6 +197,8 @@ impl Device {
             enrolled: is_enrolled(&self.agent),
             unmanaged: self.is_let_go(),
             needs_identity: self.needs_another_identity(),
+            purpose: self.purpose(),
+            original: self.original(),
             epochs: self.agents().map(|agent| agent.token_epoch).collect(),
             users: self.users.iter().map(is_enrolled).collect(),
             os_version: self
@@ -202,6 +229,25 @@ impl Device {
         self.agent.needs.is_some() && !is_new
     }
 
+    /// What the identity is for that it needs, or has and is not enrolled with.
+    fn purpose(&self) -> Obtaining {
+        match (self.agent.needs, self.agent.enrollment) {
+            (Some(needed), _) => needed,
+            (None, Enrollment::New | Enrollment::Authenticated) => self.agent.shows,
+            (
+                None,
+                Enrollment::Enrolled
+                | Enrollment::UntilLogin
+                | Enrollment::Leaving
+                | Enrollment::Unmanaged,
+            ) => Obtaining::Enroll,
+        }
+    }
+
+    fn original(&self) -> Option<DeviceId> {
+        self.agent.rare.as_deref().and_then(|rare| rare.original)
+    }
+
     /// A number that differs when the keepsake does, and costs no memory.
     pub(super) fn mark(&self) -> u64 {
         // FNV-1a, a word at a time.
@@ -221,6 +267,8 @@ impl Device {
         let start = bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| mix(hash, byte.into()));
         let needs = u64::from(self.needs_another_identity());
         let start = mix(start, u64::from(self.is_let_go()) << 1 | needs);
+        let original = self.original().map_or(u64::MAX, |it| it.0.into());
+        let start = mix(mix(start, self.purpose() as u64), original);
         self.agents().fold(start, of_agent)
     }
 
@@ -316,7 +364,7 @@ impl Device {
             agent.enrollment = if agent.user == 0 {
                 Enrollment::New
             } else {
-                Enrollment::of_new_user(around.traits)
+                Enrollment::of_new_user(around.traits, &env.terms)
             };
             agent.token_epoch += 1;
             let channel = agent.channel(around.device);

@@ -40,6 +40,16 @@ impl Environment {
         &self.cohorts[usize::from(cohort.0)]
     }
 
+    /// How many users of a device of this cohort have a channel: none where the server has not said
+    /// that it can (Apple, `com.apple.mdm.per-user-connections`).
+    pub fn users(&self, cohort: CohortId) -> u8 {
+        if self.terms.per_user_connections {
+            self.traits(cohort).users
+        } else {
+            0
+        }
+    }
+
     /// A span of scenario time on the ruler.
     pub fn scaled(&self, span: Duration) -> Duration {
         span.div_f64(self.time_scale)

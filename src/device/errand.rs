@@ -46,7 +46,7 @@ impl Agent {
             return;
         }
         let original = rare.original;
-        if why != Obtaining::Renew {
+        if !matches!(why, Obtaining::Renew | Obtaining::Restore) {
             rare.enrolling_since.get_or_insert(around.now);
         }
         let id = self.take_number();
@@ -110,10 +110,18 @@ impl Agent {
             since: away.since,
         }));
         self.needs = None;
+        if away.why == Obtaining::Restore {
+            // As before it renewed: the target has taken nothing of that.
+            self.enrollment = Enrollment::Enrolled;
+            self.shows = Obtaining::Enroll;
+            self.failures = 0;
+            self.rare().obtained = None;
+            return self.rest(around);
+        }
         self.shows = away.why;
         self.enrollment = Enrollment::New;
         self.rare().original = None;
-        self.tidy_rare();
+        self.rare().obtained = Some(around.now);
         let why = if around.was_enrolled {
             WakeReason::CheckIn
         } else {
@@ -151,6 +159,15 @@ impl Agent {
                 self.tidy_rare();
                 self.rest(around);
             }
+            // Nothing is there to go back to: the target may change its mind.
+            Obtaining::Restore if self.failures < RENEWALS_REFUSED_MAX => {
+                let span = self.next_wait(around);
+                self.plan_retry(around, span);
+            }
+            Obtaining::Restore => {
+                let why = "the target takes no renewed identity".to_owned();
+                self.news = Some(News::Unenrolled(why));
+            }
             Obtaining::Enroll | Obtaining::Clone if around.was_enrolled => {
                 self.news = Some(News::Unenrolled(words(&refusal)));
             }
@@ -176,6 +193,9 @@ impl Agent {
         self.news = Some(News::Updates(wanted));
     }
 }
+
+/// How often in a row a device whose renewed identity was refused asks again, if it has no other.
+const RENEWALS_REFUSED_MAX: u32 = 4;
 
 /// The longest version that a device takes for one, in bytes.
 const VERSION_MAX: usize = 32;

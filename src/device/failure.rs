@@ -10,9 +10,11 @@ use super::session::{Asking, Session};
 use super::timers::Timer;
 use crate::fact::{FactKind, Got, Obtaining, WakeReason};
 use crate::seed::Purpose;
+use crate::time::SimTime;
 
-/// How often in a row a target may fail to take a renewed certificate before a refusal ends it.
-const RENEWALS_REFUSED_MAX: u32 = 5;
+/// How far ahead a clock has to be to show a time after the end of a certificate: as long as those are
+/// good that mdmstorm issues; servers' own are good for a year and more.
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 impl Agent {
     pub(super) fn request_failed(
@@ -50,11 +52,9 @@ impl Agent {
             }
             Some(Verdict::Gone | Verdict::Retry) | None => {}
         }
-        if asking == Asking::Authenticate && self.is_refused_for_good(reply) {
+        if self.is_renewing() && is_refused(reply) {
             self.close(around, out);
-            self.session = Session::Resting;
-            self.news = Some(News::Unenrolled(format!("the renewed identity: {reason}")));
-            return;
+            return self.go_back(around, &reason, out);
         }
         if asking == Asking::Authenticate && self.throws_its_identity_away(around, reply) {
             self.needs = Some(Obtaining::Enroll);
@@ -134,22 +134,33 @@ impl Agent {
         self.timers.set(Timer::Connect, next);
     }
 
-    /// Whether the target refuses a renewed certificate again and again. The old one is gone by then,
-    /// so the device is not managed any more.
-    fn is_refused_for_good(&self, reply: &Reply) -> bool {
-        let refused = |answer: &Answer| (400..500).contains(&answer.status);
-        self.shows == Obtaining::Renew
-            && self.failures + 1 >= RENEWALS_REFUSED_MAX
-            && reply.answer.as_ref().is_ok_and(refused)
+    /// A renewal was refused. A profile that cannot be replaced leaves the old one in place (Apple,
+    /// `com.apple.mdm` payload): the device goes on with the identity it had.
+    fn go_back(&mut self, around: &Around<'_>, reason: &str, out: &mut Vec<Output>) {
+        out.push(Output::Note(FactKind::Violation {
+            channel: self.channel(around.device),
+            what: format!("the renewed identity was refused: {reason}"),
+        }));
+        self.set_out(around, Obtaining::Restore, out);
     }
 
     /// Whether an answer to Authenticate means that installing the profile has failed, and with it
     /// the identity is gone. After anything else the server may have taken it.
     fn throws_its_identity_away(&self, around: &Around<'_>, reply: &Reply) -> bool {
-        let refused = |answer: &Answer| (400..500).contains(&answer.status);
-        around.env.terms.obtains
-            && self.shows == Obtaining::Enroll
-            && reply.answer.as_ref().is_ok_and(refused)
+        around.env.terms.obtains && self.shows == Obtaining::Enroll && is_refused(reply)
+    }
+
+    /// Whether its clock may show a time at which its certificate is not good: before it was issued, by
+    /// an authority that does not date back, or after as long as the shortest are good for.
+    fn signs_outside_its_certificate(&self, around: &Around<'_>, reply: &Reply) -> bool {
+        let ahead = Duration::from_micros(around.ahead_us.unsigned_abs());
+        if around.ahead_us > 0 {
+            return ahead >= CERTIFICATE_LIFE;
+        }
+        // What was issued before the run is older than the run.
+        let issued = self.rare.as_deref().and_then(|rare| rare.obtained);
+        let age = reply.stamps.asked.since(issued.unwrap_or(SimTime::ZERO));
+        ahead >= Duration::from_secs(1) && ahead > age
     }
 
     /// Why enrolling failed, if the device's clock explains it: a signature whose time is outside
@@ -164,9 +175,11 @@ impl Agent {
     ) -> String {
         let ahead_seconds = around.ahead_us / 1_000_000;
         let refused = |answer: &Answer| answer.status == 400;
-        let explains = asking == Asking::Authenticate
+        let enrols = matches!(self.enrollment, Enrollment::New | Enrollment::Authenticated)
+            && matches!(asking, Asking::Authenticate | Asking::TokenUpdate);
+        let explains = enrols
             && around.env.terms.signs
-            && ahead_seconds != 0
+            && self.signs_outside_its_certificate(around, reply)
             && reply.answer.as_ref().is_ok_and(refused);
         if !explains {
             return reason;
@@ -181,6 +194,16 @@ impl Agent {
         }));
         what
     }
+}
+
+/// Whether the target says no, rather than that it cannot for the moment.
+fn is_refused(reply: &Reply) -> bool {
+    let refused = |answer: &Answer| match answer.status {
+        // Request Timeout, Too Early, Too Many Requests.
+        408 | 425 | 429 => false,
+        status => (400..500).contains(&status),
+    };
+    reply.answer.as_ref().is_ok_and(refused)
 }
 
 /// What an answer that is no 2xx means.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fact::Obtaining;
+use crate::ids::DeviceId;
 use crate::time::SimTime;
 
 /// What a device has to remember. Names, tokens and magics are derived, so their epochs are enough.
@@ -18,6 +20,12 @@ pub struct Keepsake {
     /// erased or its old one went with the profile.
     #[serde(default, skip_serializing_if = "is_false")]
     pub needs_identity: bool,
+    /// What the identity is for that it needs, or has and is not enrolled with.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub purpose: Obtaining,
+    /// Whose identity it is to take over, if it needs that of another device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<DeviceId>,
     /// The token epoch of each channel, the device's own first.
     pub epochs: Vec<u32>,
     /// For each of its users, whether its channel is enrolled.
@@ -48,8 +56,12 @@ impl Keepsake {
         }
     }
 
-    /// It has another identity from now on, which the target does not know yet.
+    /// It has another identity from now on, which the target does not know yet. One that was enrolled
+    /// can only have renewed it.
     pub fn take_identity(&mut self) {
+        if self.enrolled {
+            self.purpose = Obtaining::Renew;
+        }
         self.enrolled = false;
         self.unmanaged = false;
         self.needs_identity = false;
@@ -59,6 +71,11 @@ impl Keepsake {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_usual(purpose: &Obtaining) -> bool {
+    *purpose == Obtaining::default()
 }
 
 /// What a device has when a run begins.

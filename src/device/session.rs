@@ -96,6 +96,14 @@ impl Agent {
             self.put_off(around);
             return;
         }
+        if matches!(
+            self.enrollment,
+            Enrollment::UntilLogin | Enrollment::Unmanaged
+        ) {
+            // Nobody is there to talk for.
+            self.session = Session::Resting;
+            return;
+        }
         let renews_later = self.serves_before_it_renews(why);
         if let (Some(needed), false) = (self.needs, renews_later) {
             if self.enrollment == Enrollment::Enrolled && !is_about_itself(why) {
@@ -108,21 +116,7 @@ impl Agent {
             self.session = Session::Resting;
             return;
         }
-        let unsaid = self.unsent().is_some() && self.ends_on_not_now();
-        self.owes = match (self.owes, why) {
-            // A NotNow that is over before it is delivered is followed by another look.
-            (Some(WakeReason::NotNowOver), _) | (_, WakeReason::NotNowOver) if unsaid => {
-                Some(WakeReason::NotNowOver)
-            }
-            _ if renews_later => Some(WakeReason::CheckIn),
-            // What came in while it renews is looked at afterwards.
-            (owes, why) if self.is_renewing() && is_about_itself(why) => owes,
-            (_, why) if self.is_renewing() => Some(why),
-            // TokenUpdate fills this session: what it wakes for is left for the next.
-            (owes, WakeReason::Retry | WakeReason::CheckIn) if self.checks_in_first() => owes,
-            (_, why) if self.checks_in_first() => Some(why),
-            _ => None,
-        };
+        self.owes = self.owed_after(why);
         self.sessions += 1;
         out.push(Output::Note(FactKind::Woke {
             channel: self.channel(around.device),
@@ -146,6 +140,25 @@ impl Agent {
             }
         };
         self.ask(around, asking, out);
+    }
+
+    /// What the session that begins for `why` leaves for another one.
+    fn owed_after(&self, why: WakeReason) -> Option<WakeReason> {
+        let unsaid = self.unsent().is_some() && self.ends_on_not_now();
+        match (self.owes, why) {
+            // A NotNow that is over before it is delivered is followed by another look.
+            (Some(WakeReason::NotNowOver), _) | (_, WakeReason::NotNowOver) if unsaid => {
+                Some(WakeReason::NotNowOver)
+            }
+            _ if self.serves_before_it_renews(why) => Some(WakeReason::CheckIn),
+            // What came in while it renews is looked at afterwards.
+            (owes, why) if self.is_renewing() && is_about_itself(why) => owes,
+            (_, why) if self.is_renewing() => Some(why),
+            // TokenUpdate fills this session: what it wakes for is left for the next.
+            (owes, WakeReason::Retry | WakeReason::CheckIn) if self.checks_in_first() => owes,
+            (_, why) if self.checks_in_first() => Some(why),
+            _ => None,
+        }
     }
 
     /// Whether it looks for commands first: a renewal that fails again and again keeps none waiting.
@@ -324,6 +337,7 @@ impl Agent {
         }
         let renewed = self.is_renewing();
         self.enrollment = Enrollment::Enrolled;
+        self.rare().obtained = None;
         if renewed {
             if self.unsent().is_some() {
                 self.owe(WakeReason::Retry);

@@ -13,6 +13,7 @@ use crate::protocol::checkin::{
     BootstrapToken, CheckIn, CheckInError, DeclarativeManagement, GetBootstrapToken, GetToken,
     ReturnToService, SetBootstrapToken, TokenData, UserChallenge, WayBack,
 };
+use crate::protocol::request_types::version;
 
 /// The wishes of one agent that no request has carried yet; each at most once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,15 +97,28 @@ impl Agent {
     /// Whether Apple's schema lets this agent send the message (protocol.md 3).
     pub(super) fn may_wish(&self, around: &Around<'_>, wish: Wish) -> bool {
         let (terms, traits) = (&around.env.terms, around.traits);
+        let has_version = |since: Option<u32>| {
+            since.is_some_and(|since| version(around.os_version()) >= [since, 0, 0])
+        };
         let is_supervised_device = self.user == 0 && traits.supervised && !terms.is_user_enrollment;
         match wish {
             Wish::SetBootstrapToken | Wish::GetBootstrapToken => {
                 is_supervised_device && traits.platform == Platform::Mac && terms.bootstrap_token
             }
-            Wish::GetToken => terms.get_token && traits.platform != Platform::AppleTv,
+            Wish::GetToken => {
+                let since = match traits.platform {
+                    Platform::Ipad | Platform::Iphone => Some(17),
+                    Platform::Mac => Some(14),
+                    Platform::AppleTv => None,
+                };
+                terms.get_token && has_version(since)
+            }
             Wish::ReturnToService => {
-                let hand_held = matches!(traits.platform, Platform::Ipad | Platform::Iphone);
-                is_supervised_device && hand_held
+                let since = match traits.platform {
+                    Platform::Ipad | Platform::Iphone => Some(26),
+                    Platform::Mac | Platform::AppleTv => None,
+                };
+                is_supervised_device && terms.awaits_configuration && has_version(since)
             }
             Wish::Declarations => true,
         }

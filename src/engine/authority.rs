@@ -9,7 +9,7 @@ use der::asn1::{ObjectIdentifier, OctetStringRef};
 use der::{Decode as _, Encode as _, Reader as _, SliceReader};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, RsaKeySize, SerialNumber, date_time_ymd,
+    Issuer, KeyPair, KeyUsagePurpose, RsaKeySize, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer};
@@ -214,10 +214,14 @@ impl Authority {
         ))
     }
 
-    /// An authority from its certificate and unencrypted key in PEM, usable at `now`.
+    /// An authority from its certificate and unencrypted key in PEM, usable at `now`. Servers write the
+    /// key as PKCS#1 and SEC 1, too.
     pub fn load(certificate: &str, key: &str, now: WallTime) -> Result<Self, AuthorityError> {
         let certificate = certificates_of(certificate)?.swap_remove(0);
-        let key = KeyPair::from_pem(key).map_err(|error| AuthorityError::Key(error.to_string()))?;
+        let own = PrivateKeyDer::from_pem_slice(key.as_bytes())
+            .map_err(|error| AuthorityError::Key(error.to_string()))?;
+        let own =
+            DeviceKey::from_der(&own).map_err(|error| AuthorityError::Key(error.to_string()))?;
         let parsed = x509_cert::Certificate::from_der(&certificate)
             .map_err(|error| AuthorityError::Certificate(error.to_string()))?;
         let parsed = parsed.tbs_certificate();
@@ -225,7 +229,7 @@ impl Authority {
             .subject_public_key_info()
             .to_der()
             .map_err(|error| AuthorityError::Certificate(error.to_string()))?;
-        if public_key != key.subject_public_key_info() {
+        if public_key != own.public_key() {
             return Err(AuthorityError::Mismatch);
         }
         let constraints = parsed.get_extension::<x509_cert::ext::pkix::BasicConstraints>();
@@ -240,8 +244,7 @@ impl Authority {
                 until: validity.until.rfc3339(),
             });
         }
-        let own = DeviceKey::from_pkcs8(key.serialized_der())
-            .map_err(|error| AuthorityError::Key(error.to_string()))?;
+        let key = KeyPair::try_from(&PrivatePkcs8KeyDer::from(own.pkcs8()))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
         Ok(Self {
             issuer,

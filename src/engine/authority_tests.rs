@@ -67,6 +67,36 @@ fn an_authority_is_read_back_from_its_pem() {
     assert_eq!(read.certificate(), made.certificate());
 }
 
+/// MicroMDM keeps the key of its SCEP authority as PKCS#1, and `openssl ecparam -genkey` writes SEC 1:
+/// the one was refused with "expected PKCS#8".
+#[test]
+fn an_authority_is_read_with_its_key_in_the_older_forms() {
+    let kinds = [
+        (KeyKind::Rsa2048, "RSA PRIVATE KEY"),
+        (KeyKind::P256, "EC PRIVATE KEY"),
+        (KeyKind::P384, "EC PRIVATE KEY"),
+    ];
+    for (kind, label) in kinds {
+        let (made, key) = Authority::create_of(kind, "test", NOW).unwrap();
+        let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let key = pem(label, older_form(key.secret_pkcs8_der()).as_bytes());
+        let read = Authority::load(&made.certificate_pem(), &key, NOW).unwrap();
+        assert!(read.server_certificate(&LOCAL_NAMES, NOW).is_ok(), "{kind}");
+    }
+}
+
+/// What stands inside PKCS#8: PKCS#1 or SEC 1.
+fn older_form(pkcs8: &[u8]) -> &OctetStringRef {
+    let inner = SliceReader::new(pkcs8).unwrap().sequence(|pkcs8| {
+        u8::decode(pkcs8)?;
+        AlgorithmIdentifierRef::decode(pkcs8)?;
+        let key = <&OctetStringRef>::decode(pkcs8)?;
+        pkcs8.read_slice(pkcs8.remaining_len())?;
+        Ok::<_, der::Error>(key)
+    });
+    inner.unwrap()
+}
+
 #[test]
 fn an_authority_that_cannot_sign_is_refused() {
     let (one, key) = Authority::create("one", NOW).unwrap();

@@ -32,6 +32,7 @@ use crate::apns::admission::{Admission, Storage};
 use crate::device::environment::Environment;
 use crate::device::keepsake::Start;
 use crate::fact::{FactKind, ServerPush};
+use crate::finding::Detectors;
 use crate::ids::{CohortId, OrderIndex};
 use crate::record::Ledger;
 use crate::record::account::Account;
@@ -97,9 +98,10 @@ impl Rig {
         };
         let count = plan.setup.cohorts.first().map_or(0, |it| it.devices);
         let (to_recorder, batches) = mpsc::channel(BATCHES_MAX);
-        let ledger = Ledger::new(plan.setup);
+        let detectors = Detectors::new(&plan.setup);
+        let folds = (Ledger::new(plan.setup), detectors);
         let bundle = Bundle::create(plan.results)?;
-        let recorder = Recorder::start(clock, ledger, bundle, PRODUCERS, batches, None);
+        let recorder = Recorder::start(clock, folds, bundle, PRODUCERS, batches, None);
         let start = clock.now();
         let (to_gateway, tokens) = mpsc::channel(CHANGES_MAX);
         let worker = WorkerPlan {
@@ -129,6 +131,7 @@ impl Rig {
             tokens: to_gateway,
             keeper: None,
             outfit: Outfit::issuing(&plan.env.crowd, PublicTargets::Refused),
+            tracer: None,
         };
         let worker = Worker::start(worker, 0, to_recorder.clone())?;
         let scribe = Scribe::new(clock, 1, to_recorder.clone());

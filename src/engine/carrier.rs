@@ -11,12 +11,14 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::bundle::trace::{Traced, Tracer};
 use super::clock::Clock;
 use super::connection::{Connection, Connector};
 use super::endpoint::Endpoint;
-use super::health::{Connections, Counted, Gauge};
+use super::health::Counted;
 use super::http1::{Headers, Heard, Received, Times};
 use super::identity::{ClientTls, Identities};
+use super::permits::{Handshake, Permits, Socket};
 use super::redirect::{self, HOPS_MAX, PublicTargets, RedirectError};
 use super::tickets::Tickets;
 use super::wire::Wire;
@@ -38,21 +40,20 @@ pub(super) struct Carrier {
     pub(super) timeout: Duration,
     /// Where redirects may lead.
     pub(super) public: PublicTargets,
-    pub(super) sockets: Arc<Semaphore>,
-    pub(super) handshakes: Arc<Semaphore>,
+    pub(super) permits: Permits,
     /// A place for each device that may be enrolling at once.
     pub(super) enrolling: Arc<Semaphore>,
-    pub(super) open_sockets: Gauge,
-    pub(super) connections: Connections,
     /// `None` where devices do not resume TLS sessions.
     pub(super) tickets: Option<Tickets>,
+    /// `None` where nobody is watched.
+    pub(super) tracer: Option<Tracer>,
 }
 
 /// A connection and the permit that counts it.
 #[derive(Debug)]
 pub(super) struct Open {
     connection: Connection,
-    socket: OwnedSemaphorePermit,
+    socket: Socket,
     _counted: Counted,
 }
 
@@ -67,7 +68,7 @@ impl Open {
 }
 
 /// Leave to open a connection.
-type Permit = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+type Permit = (Socket, Handshake);
 
 /// The steps of a request as it takes them, so that they are known even of one that is given up
 /// half-way.
@@ -180,6 +181,17 @@ impl Carrier {
         }
     }
 
+    /// What is kept of an exchange; `None` when nobody watches its device.
+    pub(super) fn traced(
+        &self,
+        request: &Request,
+        answer: &Result<Answer, Broken>,
+    ) -> Option<Traced> {
+        let device = request.channel.device;
+        let is_watched = self.tracer.as_ref()?.follows(device);
+        is_watched.then(|| Traced::new(request.channel, request.asked, &request.body, answer))
+    }
+
     /// Enrolling is how a run begins, not what it measures: a crowd of any size is let in a few at
     /// a time, so that a slow target is not asked for everything at once.
     pub(super) async fn place_to_enroll(&self) -> OwnedSemaphorePermit {
@@ -188,16 +200,7 @@ impl Carrier {
     }
 
     async fn permit(&self) -> Permit {
-        let socket = Arc::clone(&self.sockets).acquire_owned().await;
-        (
-            socket.expect("the socket semaphore is never closed"),
-            self.handshake().await,
-        )
-    }
-
-    async fn handshake(&self) -> OwnedSemaphorePermit {
-        let handshake = Arc::clone(&self.handshakes).acquire_owned().await;
-        handshake.expect("the handshake semaphore is never closed")
+        (self.permits.socket().await, self.permits.handshake().await)
     }
 
     async fn attempt(
@@ -243,11 +246,8 @@ impl Carrier {
         (socket, handshake): Permit,
         request: &Request,
     ) -> Result<Open, Broken> {
-        let counted = self.open_sockets.count();
-        let connection = connector.connect(self.tls_of(request)).await?;
-        drop(handshake);
-        let (is_http2, is_resumed) = (connection.is_http2(), connection.is_resumed());
-        self.connections.count(is_http2, is_resumed);
+        let tls = self.tls_of(request);
+        let (connection, counted) = self.permits.open(connector, handshake, tls).await?;
         Ok(Open {
             connection,
             socket,
@@ -331,7 +331,7 @@ impl Carrier {
         let before = open.take().expect("an answer came over a connection");
         let socket = before.socket;
         drop(before.connection);
-        let permit = (socket, self.handshake().await);
+        let permit = (socket, self.permits.handshake().await);
         *open = Some(self.open(&connector, permit, request).await?);
         Ok(())
     }

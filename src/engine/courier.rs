@@ -251,7 +251,12 @@ async fn session(carrier: &Carrier, returns: &Returns, line: &Line) {
             open = None;
         }
         let stamps = steps.stamps(carrier.clock.now());
+        let traced = carrier.traced(&request, &answer);
         returns.push(channel, id, Reply { stamps, answer });
+        if let (Some(tracer), Some(traced)) = (&carrier.tracer, traced) {
+            // Boxed, because a session's task is as large as its largest moment.
+            Box::pin(tracer.note(traced)).await;
+        }
     }
 }
 
@@ -271,6 +276,7 @@ mod tests {
     use crate::engine::endpoint::Endpoint;
     use crate::engine::health::{Connections, Gauge};
     use crate::engine::identity::Identities;
+    use crate::engine::permits::Permits;
     use crate::engine::redirect::PublicTargets;
     use crate::engine::wire::{Proof, Wire};
 
@@ -285,12 +291,15 @@ mod tests {
             identities: Arc::new(Identities::default()),
             timeout: Duration::from_secs(20),
             public: PublicTargets::Refused,
-            sockets: places(),
-            handshakes: places(),
+            permits: Permits {
+                sockets: places(),
+                handshakes: places(),
+                open_sockets: Gauge::default(),
+                connections: Connections::default(),
+            },
             enrolling: places(),
-            open_sockets: Gauge::default(),
-            connections: Connections::default(),
             tickets: None,
+            tracer: None,
         })
     }
 

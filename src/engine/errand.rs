@@ -36,9 +36,10 @@ impl Errands {
         let (enroller, reports) = (Rc::clone(&self.enroller), Rc::clone(&self.reports));
         let bearer = enroller.bearer(&errand, traits);
         self.tasks.spawn_local(async move {
-            let trail = Trail::new(enroller.clock(), errand.device, Some(Rc::clone(&reports)));
-            let place = enroller.place().await;
+            let (clock, seat) = (enroller.clock(), enroller.seat().await);
+            let trail = Trail::new(clock, errand.device, seat, Some(Rc::clone(&reports)));
             let obtained = enroller.obtain(&errand, &bearer, &trail).await;
+            let place = trail.into_place();
             reports.push(News::Ended(errand.device, errand.id, obtained, place));
         });
     }

@@ -19,9 +19,11 @@ use rustls::{ClientConfig, RootCertStore};
 use super::clock::Clock;
 use super::connection::{Connection, Connector};
 use super::endpoint::{Endpoint, EndpointError, Names};
+use super::health::Counted;
 use super::http1::{Headers, Heard, Received, Times};
 use super::http2::{ALPN, ALPN_HTTP1};
 use super::identity::{ClientTls, TlsError};
+use super::permits::{Handshake, Permits, Socket};
 use super::redirect::{self, HOPS_MAX, PublicTargets, RedirectError};
 use crate::fact::Broken;
 
@@ -29,6 +31,7 @@ use crate::fact::Broken;
 #[derive(Debug)]
 pub(super) struct Fetcher {
     clock: Clock,
+    permits: Permits,
     roots: Arc<RootCertStore>,
     trust: Trust,
     public: PublicTargets,
@@ -68,6 +71,8 @@ pub(super) struct Fetch<'a> {
     pub(super) ahead_us: i64,
     /// Whom to believe; `None` for those whom the fetcher believes.
     pub(super) trust: Option<&'a Trust>,
+    /// Where time is added that was spent waiting for permits, which is ours and never the server's.
+    pub(super) ours: Option<&'a Cell<Duration>>,
 }
 
 impl<'a> Fetch<'a> {
@@ -81,6 +86,7 @@ impl<'a> Fetch<'a> {
             repeats: true,
             ahead_us: 0,
             trust: None,
+            ours: None,
         }
     }
 
@@ -113,13 +119,34 @@ impl Fetched {
 /// A connection that one errand keeps from one fetch to the next. It belongs to one device: with
 /// the same clock and the same trust.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Option<(Endpoint, Connection)>);
+pub(super) struct Kept {
+    open: Option<Open>,
+    /// Leave to have one connection, whichever it is.
+    socket: Option<Socket>,
+}
+
+/// An open connection, and where it leads.
+#[derive(Debug)]
+struct Open {
+    to: Endpoint,
+    connection: Connection,
+    _counted: Counted,
+}
 
 impl Kept {
-    /// The connection, if it leads there and the server has not ended it.
-    async fn useful(&mut self, endpoint: &Endpoint) -> Option<Connection> {
-        let (_, mut connection) = self.0.take().filter(|(to, _)| to.is_beside(endpoint))?;
-        (!connection.is_over().await).then_some(connection)
+    /// Drops a connection that the server has ended.
+    async fn look(&mut self) {
+        if let Some(open) = &mut self.open
+            && open.connection.is_over().await
+        {
+            self.close();
+        }
+    }
+
+    /// Ends the connection, and lets somebody else have one.
+    pub(super) fn close(&mut self) {
+        self.open = None;
+        self.socket = None;
     }
 }
 
@@ -137,12 +164,14 @@ impl Fetcher {
     /// For servers that `roots` vouch for.
     pub(super) fn new(
         clock: Clock,
+        permits: Permits,
         roots: Arc<RootCertStore>,
         public: PublicTargets,
         timeout: Duration,
     ) -> Result<Self, TlsError> {
         Ok(Self {
             clock,
+            permits,
             trust: Trust::of(Arc::clone(&roots))?,
             roots,
             public,
@@ -172,27 +201,61 @@ impl Fetcher {
         kept: &mut Kept,
         fetch: Fetch<'_>,
     ) -> Result<Fetched, Broken> {
-        let all = Box::pin(self.follow(kept, &fetch));
-        let outcome = match tokio::time::timeout(self.timeout, all).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Broken::TimedOut),
-        };
-        if outcome.is_err() {
-            kept.0 = None;
+        kept.look().await;
+        let outcome = self.fetch_in_time(kept, &fetch).await;
+        if outcome.is_err() || kept.open.is_none() {
+            kept.close();
         }
         outcome
     }
 
-    async fn follow(&self, kept: &mut Kept, fetch: &Fetch<'_>) -> Result<Fetched, Broken> {
+    /// Waits for permits before the server's time begins to count.
+    async fn fetch_in_time(&self, kept: &mut Kept, fetch: &Fetch<'_>) -> Result<Fetched, Broken> {
+        let asked = self.clock.now();
+        let here = tokio::time::timeout(self.timeout, self.look_up(fetch.url)).await;
+        let here = here.map_err(|_| Broken::TimedOut)?;
+        let left = self.timeout.saturating_sub(self.clock.now().since(asked));
+        let here = here.map_err(unreachable)?;
+        let handshake = match &kept.open {
+            Some(open) if open.to.is_beside(&here) => None,
+            Some(_) | None => Some(self.leave(kept, fetch).await),
+        };
+        let all = Box::pin(self.follow(kept, fetch, here, handshake));
+        match tokio::time::timeout(left, all).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Broken::TimedOut),
+        }
+    }
+
+    /// Leave to open a connection.
+    async fn leave(&self, kept: &mut Kept, fetch: &Fetch<'_>) -> Handshake {
+        let since = self.clock.now();
+        if kept.socket.is_none() {
+            kept.socket = Some(self.permits.socket().await);
+        }
+        let handshake = self.permits.handshake().await;
+        if let Some(ours) = fetch.ours {
+            ours.set(ours.get() + self.clock.now().since(since));
+        }
+        handshake
+    }
+
+    async fn follow(
+        &self,
+        kept: &mut Kept,
+        fetch: &Fetch<'_>,
+        mut here: Endpoint,
+        mut handshake: Option<Handshake>,
+    ) -> Result<Fetched, Broken> {
         let mut hop = Hop {
             method: fetch.method.clone(),
             body: fetch.body,
             headers: fetch.headers.to_vec(),
         };
-        let mut here = self.look_up(fetch.url).await.map_err(unreachable)?;
         for _ in 0..=HOPS_MAX {
             let bytes = hop.bytes(&here);
-            let received = self.exchange(kept, &here, &bytes, fetch).await?;
+            let received = self.exchange(kept, &here, &bytes, fetch, handshake.take());
+            let received = received.await?;
             let status = received.answer.status;
             let headers = received.headers.map_or_else(HeaderMap::new, |kept| *kept);
             let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
@@ -232,24 +295,28 @@ impl Fetcher {
         endpoint: &Endpoint,
         bytes: &[u8],
         fetch: &Fetch<'_>,
+        handshake: Option<Handshake>,
     ) -> Result<Received, Broken> {
-        let (mut connection, mut reused) = match kept.useful(endpoint).await {
-            Some(connection) => (connection, true),
-            None => (self.connect(endpoint, fetch).await?, false),
+        let here = kept.open.take().filter(|it| it.to.is_beside(endpoint));
+        let (mut open, mut reused) = match here {
+            Some(open) => (open, true),
+            None => (self.connect(kept, endpoint, fetch, handshake).await?, false),
         };
         loop {
             let times = Cell::new(Times::default());
+            let connection = &mut open.connection;
             let exchange = connection.exchange(self.clock, bytes, &times, Headers::Kept);
             match exchange.await {
                 // The server had closed a kept connection meanwhile.
                 Err(Broken::Cut(_)) if reused && again(times.get(), fetch.repeats) => {
                     reused = false;
-                    connection = self.connect(endpoint, fetch).await?;
+                    drop(open);
+                    open = self.connect(kept, endpoint, fetch, None).await?;
                 }
                 Err(broken) => return Err(broken),
                 Ok(received) => {
                     if received.keep_alive {
-                        kept.0 = Some((endpoint.clone(), connection));
+                        kept.open = Some(open);
                     }
                     return Ok(received);
                 }
@@ -257,10 +324,26 @@ impl Fetcher {
         }
     }
 
-    async fn connect(&self, endpoint: &Endpoint, fetch: &Fetch<'_>) -> Result<Connection, Broken> {
+    async fn connect(
+        &self,
+        kept: &mut Kept,
+        endpoint: &Endpoint,
+        fetch: &Fetch<'_>,
+        handshake: Option<Handshake>,
+    ) -> Result<Open, Broken> {
         let connector = self.connector(endpoint).map_err(unreachable)?;
         let config = endpoint.tls.then(|| self.config(fetch));
-        connector.connect(config).await
+        let handshake = match handshake {
+            Some(handshake) => handshake,
+            None => self.leave(kept, fetch).await,
+        };
+        let opened = self.permits.open(&connector, handshake, config).await;
+        let (connection, counted) = opened?;
+        Ok(Open {
+            to: endpoint.clone(),
+            connection,
+            _counted: counted,
+        })
     }
 
     /// The one for this endpoint, so that connections come from all of its source addresses in turn.

@@ -17,6 +17,7 @@ use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -29,6 +30,7 @@ use super::fetch::{Fetch, Fetched, Fetcher, Kept};
 use super::http1::{BODY_MAX, Headers, Heard, Times};
 use super::http2::{ALPN, ALPN_HTTP1};
 use super::identity::{ClientTls, roots_of_pem};
+use super::permits::Permits;
 use super::redirect::PublicTargets;
 use crate::fact::Broken;
 
@@ -72,7 +74,8 @@ impl Server {
 
     fn fetcher(&self, timeout: Duration) -> Fetcher {
         let roots = roots_of_pem(&self.authority.certificate_pem()).unwrap();
-        Fetcher::new(Clock::start(), roots, PublicTargets::Refused, timeout).unwrap()
+        let (clock, permits) = (Clock::start(), Permits::unbounded());
+        Fetcher::new(clock, permits, roots, PublicTargets::Refused, timeout).unwrap()
     }
 
     async fn accept(&self) -> TlsStream<TcpStream> {
@@ -229,7 +232,8 @@ async fn a_stranger_is_not_trusted_until_a_profile_vouches_for_it() {
     let server = Server::offering(&[ALPN]).await;
     let (stranger, _) = Authority::create("stranger", wall_now()).unwrap();
     let roots = roots_of_pem(&stranger.certificate_pem()).unwrap();
-    let fetcher = Fetcher::new(Clock::start(), roots, PublicTargets::Refused, SOON).unwrap();
+    let (clock, permits) = (Clock::start(), Permits::unbounded());
+    let fetcher = Fetcher::new(clock, permits, roots, PublicTargets::Refused, SOON).unwrap();
     let url = format!("https://{}/echo", server.address());
     let ca = super::authority::certificates_of(&server.authority.certificate_pem()).unwrap();
     let serving = server.serve();
@@ -415,4 +419,47 @@ async fn a_target_that_does_not_agree_on_what_is_asked_for_is_refused() {
     let (refused, _) = tokio::join!(connector.connect(Some(tls)), server.accept());
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("does not agree on HTTP/2"), "{refused}");
+}
+
+/// Errands opened connections as they liked, past the limits on sockets and handshakes, and were in
+/// no count.
+#[tokio::test]
+async fn an_errand_waits_for_the_permits_of_sessions_and_that_wait_is_ours() {
+    let server = Server::offering(&[]).await;
+    let permits = Permits {
+        sockets: Arc::new(Semaphore::new(1)),
+        ..Permits::unbounded()
+    };
+    let roots = roots_of_pem(&server.authority.certificate_pem()).unwrap();
+    let (clock, public) = (Clock::start(), PublicTargets::Refused);
+    let fetcher = Fetcher::new(clock, permits.clone(), roots, public, SOON).unwrap();
+    let url = format!("https://{}/", server.address());
+    let serving = server.serve();
+
+    let (ours, mut kept) = (Cell::new(Duration::ZERO), Kept::default());
+    let of_a_session = permits.socket().await;
+    let fetch = Fetch {
+        ours: Some(&ours),
+        ..Fetch::get(&url)
+    };
+    let wait = Duration::from_millis(2);
+    let session_ends = async {
+        let since = clock.now();
+        while clock.now().since(since) < wait {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(permits.open_sockets.highest(), 0);
+        drop(of_a_session);
+    };
+    let (fetched, ()) = tokio::join!(fetcher.fetch_over(&mut kept, fetch), session_ends);
+    assert_eq!(fetched.unwrap().status, 200);
+    assert!(ours.get() >= wait, "{:?}", ours.get());
+    let again = fetcher.fetch_over(&mut kept, Fetch::get(&url)).await;
+    assert_eq!(again.unwrap().status, 200);
+    assert_eq!(permits.sockets.available_permits(), 0);
+    assert_eq!(permits.open_sockets.highest(), 1);
+    assert_eq!(permits.connections.seen().all, 1);
+    kept.close();
+    assert_eq!(permits.sockets.available_permits(), 1);
+    serving.abort();
 }

@@ -12,11 +12,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio_rustls::TlsAcceptor;
 
+use super::events::{EventDoor, EventTally};
 use super::gateway::lookout::{Lookout, Seen};
 use super::gateway::plain::{Plain, Role};
 use super::gateway::tasks::pass_on;
 use super::gateway::webhook::Webhook;
 use super::gateway::{Door, Gateway, Settings};
+use super::inspection::Inspection;
 use super::operator::{Halt, Operator, Standing};
 use super::ports::Ports;
 use super::provider_tls::ProviderTls;
@@ -44,6 +46,8 @@ pub struct Listeners {
     pub plain: Option<StdListener>,
     /// For whoever asks how the gateway is doing.
     pub admin: Option<StdListener>,
+    /// For the target's webhook.
+    pub events: Option<StdListener>,
 }
 
 /// Where a gateway is to listen.
@@ -59,6 +63,8 @@ pub struct Doors {
     pub plain: Option<SocketAddr>,
     /// For whoever asks how the gateway is doing.
     pub admin: Option<SocketAddr>,
+    /// For the target's webhook.
+    pub events: Option<SocketAddr>,
 }
 
 /// Every port that cannot be listened on.
@@ -72,7 +78,7 @@ pub struct ListenErrors(pub Vec<ListenError>);
     "cannot listen on {address} for {purpose}: {source}; \
      stop what uses the port, or set another one {}",
     match key {
-        Some(key) => format!("under [apns] {key}"),
+        Some(key) => format!("under {key}"),
         None => "on the command line".to_owned(),
     }
 )]
@@ -99,6 +105,7 @@ impl Listeners {
             proxy,
             plain: None,
             admin: None,
+            events: None,
         })
     }
 
@@ -120,15 +127,20 @@ impl Listeners {
                 None
             }
         };
-        let direct = bind(doors.direct, "the APNs gateway", Some("listen"));
+        let direct = bind(doors.direct, "the APNs gateway", Some("[apns] listen"));
         let further = doors.further.iter();
         let further = further.filter_map(|it| bind(*it, "the APNs gateway", None));
         let further = further.collect();
         let proxy = doors.proxy;
-        let proxy = proxy.and_then(|it| bind(it, "the CONNECT proxy", Some("connect-proxy")));
+        let key = Some("[apns] connect-proxy");
+        let proxy = proxy.and_then(|it| bind(it, "the CONNECT proxy", key));
+        let key = Some("[apns] plain-listen");
         let plain = doors.plain;
-        let plain = plain.and_then(|it| bind(it, "pushes over plain HTTP", Some("plain-listen")));
+        let plain = plain.and_then(|it| bind(it, "pushes over plain HTTP", key));
         let admin = doors.admin.and_then(|it| bind(it, "counters", None));
+        let key = Some("webhook in the target's section");
+        let events = doors.events;
+        let events = events.and_then(|it| bind(it, "the target's events", key));
         match (direct, errors.is_empty()) {
             (Some(direct), true) => Ok(Self {
                 direct,
@@ -136,6 +148,7 @@ impl Listeners {
                 proxy,
                 plain,
                 admin,
+                events,
             }),
             (Some(_) | None, _) => Err(ListenErrors(errors)),
         }
@@ -169,6 +182,7 @@ impl Listeners {
             proxy: of(&self.proxy)?,
             plain: of(&self.plain)?,
             admin: of(&self.admin)?,
+            events: of(&self.events)?,
         })
     }
 }
@@ -211,6 +225,10 @@ pub(super) struct Front {
     pub(super) begin: Option<oneshot::Sender<SimTime>>,
     /// How far the operator is.
     pub(super) standing: watch::Receiver<Standing>,
+    /// What the operator is to look into.
+    pub(super) inspections: mpsc::Sender<Inspection>,
+    /// What has come from the target's webhook.
+    pub(super) events: watch::Receiver<EventTally>,
 }
 
 impl Front {
@@ -218,6 +236,15 @@ impl Front {
     pub(super) fn start(plan: FrontPlan) -> Self {
         let (begin, begun) = oneshot::channel();
         let (tell, standing) = watch::channel(Standing::default());
+        // One look at a time is asked for, by the run.
+        let (inspections, asked) = mpsc::channel(1);
+        let (hear, events) = watch::channel(EventTally::default());
+        let talk = Talk {
+            begun,
+            standing: tell,
+            inspections: asked,
+            events: hear,
+        };
         let thread = std::thread::Builder::new()
             .name("front".into())
             .spawn(move || {
@@ -225,22 +252,28 @@ impl Front {
                     .enable_all()
                     .build()
                     .expect("a runtime needs a descriptor or two, which the limits check reserved");
-                LocalSet::new().block_on(&runtime, work(plan, begun, tell));
+                LocalSet::new().block_on(&runtime, work(plan, talk));
             })
             .expect("a thread can be started");
         Self {
             thread,
             begin: Some(begin),
             standing,
+            inspections,
+            events,
         }
     }
 }
 
-async fn work(
-    plan: FrontPlan,
+/// The thread's ends of what [`Front`] has.
+struct Talk {
     begun: oneshot::Receiver<SimTime>,
     standing: watch::Sender<Standing>,
-) {
+    inspections: mpsc::Receiver<Inspection>,
+    events: watch::Sender<EventTally>,
+}
+
+async fn work(plan: FrontPlan, talk: Talk) {
     let mut halt = plan.halt.clone();
     let acceptor = TlsAcceptor::from(plan.tls.config);
     let gateway = Gateway::new(
@@ -275,10 +308,14 @@ async fn work(
         ];
         look_on(&mut onlookers, &gateway, outside, plan.clock, doors);
     }
+    if let (Some(listener), Some(operator)) = (plan.listeners.events, &operator) {
+        let door = EventDoor::new(Rc::clone(operator), talk.events);
+        onlookers.spawn_local(hear(door, listener));
+    }
     let ordering = async {
-        if let (Ok(zero), Some(operator)) = (begun.await, operator.as_ref()) {
+        if let (Ok(zero), Some(operator)) = (talk.begun.await, operator.as_ref()) {
             Rc::clone(operator)
-                .run(zero, plan.settled, plan.halt, &standing, &gateway)
+                .run(zero, plan.settled, plan.halt, &talk.standing, &gateway)
                 .await;
         }
         std::future::pending::<()>().await;
@@ -292,6 +329,7 @@ async fn work(
     };
     tokio::select! {
         () = ordering => {}
+        () = inspect(operator.as_deref(), talk.inspections) => {}
         () = flush_always(&gateway, operator.as_deref()) => {}
         () = learning => {}
         () = watch_over(&mut tasks, &mut onlookers) => {}
@@ -300,6 +338,26 @@ async fn work(
     end(&gateway, tasks).await;
     if let Some(operator) = &operator {
         operator.flush().await;
+    }
+}
+
+/// Looks into the target's queues whenever that is asked for, for ever.
+async fn inspect(operator: Option<&Operator>, mut asked: mpsc::Receiver<Inspection>) {
+    if let Some(operator) = operator {
+        while let Some(Inspection { channels, done }) = asked.recv().await {
+            let told = operator.inspect(&channels).await;
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(told);
+        }
+    }
+    std::future::pending().await
+}
+
+/// Listens to the target's webhook.
+async fn hear(door: Rc<EventDoor>, listener: StdListener) {
+    match TcpListener::from_std(listener) {
+        Ok(listener) => door.listen(listener).await,
+        Err(error) => tracing::error!(%error, "the webhook's door cannot listen"),
     }
 }
 

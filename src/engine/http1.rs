@@ -307,7 +307,7 @@ async fn read_trailers<S: AsyncRead + Unpin>(
 }
 
 pub(super) fn too_large() -> Broken {
-    Broken::Malformed(format!("a body of more than {BODY_MAX} bytes"))
+    Broken::TooLarge(format!("a body of more than {BODY_MAX} bytes"))
 }
 
 /// Reads at least one byte; an end of the connection is an error.
@@ -406,7 +406,7 @@ mod tests {
         let not_http = answer(b"SSH-2.0-OpenSSH\r\n\r\n").await.unwrap_err();
         assert!(matches!(not_http, Broken::Malformed(_)), "{not_http:?}");
         let huge = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n").await;
-        assert!(matches!(huge, Err(Broken::Malformed(_))), "{huge:?}");
+        assert!(matches!(huge, Err(Broken::TooLarge(_))), "{huge:?}");
         let two = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd";
         assert!(matches!(answer(two).await, Err(Broken::Malformed(_))));
         let short = answer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").await;

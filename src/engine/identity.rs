@@ -26,6 +26,8 @@ pub struct Identities {
     arenas: Vec<Arena>,
     /// What devices got in the run or an earlier one; it stands before what was issued.
     own: RwLock<HashMap<DeviceId, Arc<OwnIdentity>>>,
+    /// What devices had whose renewed identity the target has not taken yet.
+    before: RwLock<HashMap<DeviceId, Arc<OwnIdentity>>>,
     /// Of earlier runs, looked up one by one; for those who are in none of the others.
     shelf: Option<Shelf>,
     /// What the shelf said of late, so that a session reads the disk once. Nothing else changes what
@@ -156,6 +158,35 @@ impl Identities {
     pub fn put(&self, device: DeviceId, identity: Arc<OwnIdentity>) {
         let mut own = self.own.write().expect("no holder of this lock panics");
         own.insert(device, identity);
+    }
+
+    /// The device renews its identity: the one it has is kept, in case that the target refuses the
+    /// new one.
+    pub fn set_aside(&self, device: DeviceId) {
+        let Some(identity) = self.copied(device) else {
+            return;
+        };
+        let mut before = self.before.write().expect("no holder of this lock panics");
+        before.insert(device, Arc::new(identity));
+    }
+
+    /// The identity that a device had before it renewed it, as long as the target has not taken the
+    /// new one.
+    pub fn before(&self, device: DeviceId) -> Option<OwnIdentity> {
+        let before = self.before.read().expect("no holder of this lock panics");
+        before.get(&device).map(|it| OwnIdentity::clone(it))
+    }
+
+    /// The target has taken the identity that the device has.
+    pub fn settle(&self, device: DeviceId) {
+        let is_known = {
+            let before = self.before.read().expect("no holder of this lock panics");
+            before.contains_key(&device)
+        };
+        if is_known {
+            let mut before = self.before.write().expect("no holder of this lock panics");
+            before.remove(&device);
+        }
     }
 
     /// The identity a device came by itself or has from an earlier run, if it did.
@@ -328,6 +359,27 @@ mod tests {
         let arena = &identities.arenas[0];
         let bytes = arena.bytes.capacity() + arena.places.capacity() * size_of::<Place>();
         assert!(bytes <= 100 * 750, "{} bytes each", bytes / 100);
+    }
+
+    /// A refused renewal found nothing to go back to: the new identity had taken the old one's place.
+    #[test]
+    fn what_a_device_had_is_there_until_the_target_takes_what_it_has() {
+        let (_, _, identities) = mint(&[4], 1);
+        let device = DeviceId(4);
+        assert!(identities.before(device).is_none());
+        let old = identities.certificate_der(device).unwrap();
+        identities.set_aside(device);
+        let new = OwnIdentity {
+            key: vec![1].into(),
+            chain: vec![CertificateDer::from(vec![2])],
+            doors: None,
+        };
+        identities.put(device, Arc::new(new));
+        assert_eq!(identities.certificate_der(device).unwrap(), [2]);
+        let before = identities.before(device).unwrap();
+        assert_eq!(before.chain[0].to_vec(), old);
+        identities.settle(device);
+        assert!(identities.before(device).is_none());
     }
 
     #[test]

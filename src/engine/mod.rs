@@ -19,6 +19,7 @@ mod courier;
 pub mod endpoint;
 mod enroll;
 mod errand;
+pub mod events;
 mod fetch;
 #[cfg(test)]
 mod fetch_tests;
@@ -28,12 +29,14 @@ pub mod health;
 mod http1;
 mod http2;
 pub mod identity;
+mod inspection;
 pub mod limits;
 mod operator;
 #[cfg(test)]
 mod operator_tests;
 #[cfg(test)]
 mod paused_tests;
+mod permits;
 mod pins;
 pub mod pki;
 mod ports;
@@ -45,6 +48,7 @@ mod push_certificate;
 pub mod push_client;
 mod recorder;
 pub mod redirect;
+pub mod reset;
 pub mod roster;
 mod round;
 pub mod run;

@@ -162,7 +162,7 @@ impl Operator {
     }
 
     /// What the target calls a channel.
-    fn enrollment_id(&self, channel: Channel) -> String {
+    pub(super) fn enrollment_id(&self, channel: Channel) -> String {
         let cohort = self.plan.cohort_of(channel.device);
         let traits = &self.plan.cohorts[usize::from(cohort.0)].traits;
         enrollment_id(&self.crowd, &self.terms, traits.platform, channel)

@@ -16,10 +16,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::LocalSet;
 
-use super::adapter::{Adapter, AdminClient, Nanomdm, Product};
+use super::adapter::{Adapter, AdminClient, Micromdm, Nanomdm, Product};
 use super::clock::Clock;
 use super::endpoint::Endpoint;
 use super::gateway::{Gateway, Settings};
+use super::inspection::{QUEUES_MAX, worth_a_look};
 use super::operator::{Halt, Operator, Standing};
 use super::ports::Ports;
 use super::provider_tls::PushCertificate;
@@ -27,7 +28,7 @@ use super::scribe::{Batch, Scribe};
 use crate::apns::admission::{Admission, Storage};
 use crate::device::environment::Terms;
 use crate::fact::FactKind;
-use crate::ids::{Channel, Crowd, CrowdId, DeviceId, OrderIndex, RunId};
+use crate::ids::{Channel, CommandUuid, Crowd, CrowdId, DeviceId, OrderIndex, RunId};
 use crate::plan::{Event, Happening, Plan};
 use crate::protocol::checkin::User;
 use crate::scenario::{Scenario, commands};
@@ -46,16 +47,16 @@ duration = "100ms"
 commands = [{ request = "ProfileList", to = "macs", each = 2, arrival = "even" }]
 "#;
 
-const RUN: RunId = RunId([9; 16]);
+pub(super) const RUN: RunId = RunId([9; 16]);
 
-fn plan() -> Plan {
+pub(super) fn plan() -> Plan {
     let scenario = Scenario::parse(SCENARIO, "two.toml").unwrap_or_else(|e| panic!("{e}"));
     let built = scenario.commands();
     let built = built.map(|command| commands::build(command, None).unwrap());
     Plan::new(&scenario, built.collect(), Seed(1))
 }
 
-fn crowd() -> Crowd {
+pub(super) fn crowd() -> Crowd {
     Crowd::new(CrowdId([1; 4]), [1; 32])
 }
 
@@ -71,21 +72,10 @@ async fn operate(plan: Plan, product: Product, settled: &[OrderIndex]) -> Done {
     let asked = Rc::new(RefCell::new(Vec::new()));
     let (to, batches) = mpsc::channel(64);
     let clock = Clock::start();
-    let address = listen(Rc::clone(&asked)).await;
-    let endpoint = Endpoint::resolve(&format!("http://{address}")).unwrap();
-    let timeout = Duration::from_secs(20);
-    let client = AdminClient::new(clock, &endpoint, None, timeout, "nanomdm", "key").unwrap();
-    let operator = Rc::new(Operator {
-        clock,
-        adapter: Adapter::Nanomdm(Box::new(Nanomdm::new(client, product))),
-        plan: Arc::new(plan),
-        crowd: crowd(),
-        terms: Terms::default(),
-        run: RUN,
-        scribe: RefCell::new(Scribe::new(clock, 0, to.clone())),
-        // One at a time, so that the order of requests is certain.
-        places: Arc::new(Semaphore::new(1)),
-    });
+    let queued = |_: &str| (200, r#"{"command_uuid":"C"}"#.to_owned());
+    let client = client(clock, listen(Rc::clone(&asked), queued).await);
+    let adapter = Adapter::Nanomdm(Box::new(Nanomdm::new(client, product)));
+    let operator = Rc::new(operator(clock, plan, adapter, to.clone()));
     let storage = Storage {
         without_expiration: true,
         time_scale: 1.0,
@@ -115,6 +105,31 @@ async fn operate(plan: Plan, product: Product, settled: &[OrderIndex]) -> Done {
     }
 }
 
+pub(super) fn operator(
+    clock: Clock,
+    plan: Plan,
+    adapter: Adapter,
+    to: mpsc::Sender<Batch>,
+) -> Operator {
+    Operator {
+        clock,
+        adapter,
+        plan: Arc::new(plan),
+        crowd: crowd(),
+        terms: Terms::default(),
+        run: RUN,
+        scribe: RefCell::new(Scribe::new(clock, 0, to)),
+        // One at a time, so that the order of requests is certain.
+        places: Arc::new(Semaphore::new(1)),
+    }
+}
+
+fn client(clock: Clock, address: SocketAddr) -> AdminClient {
+    let endpoint = Endpoint::resolve(&format!("http://{address}")).unwrap();
+    let timeout = Duration::from_secs(20);
+    AdminClient::new(clock, &endpoint, None, timeout, "nanomdm", "key").unwrap()
+}
+
 fn facts(mut batches: mpsc::Receiver<Batch>) -> Vec<FactKind> {
     let batches = std::iter::from_fn(|| batches.try_recv().ok());
     batches
@@ -123,19 +138,24 @@ fn facts(mut batches: mpsc::Receiver<Batch>) -> Vec<FactKind> {
         .collect()
 }
 
-/// A target that has every command queued.
-async fn listen(asked: Rc<RefCell<Vec<String>>>) -> SocketAddr {
+/// A target whose answer to a method and path is this.
+async fn listen(
+    asked: Rc<RefCell<Vec<String>>>,
+    answer: impl Fn(&str) -> (u16, String) + Clone + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::task::spawn_local(async move {
         loop {
             let (tcp, _) = listener.accept().await.unwrap();
-            let asked = Rc::clone(&asked);
+            let (asked, answer) = (Rc::clone(&asked), answer.clone());
             let service = hyper::service::service_fn(move |request: Request<Incoming>| {
                 let what = format!("{} {}", request.method(), request.uri().path());
+                let (status, body) = answer(&what);
                 asked.borrow_mut().push(what);
-                let body = Bytes::from_static(br#"{"command_uuid":"C"}"#);
-                async { Ok::<_, Infallible>(Response::new(Full::new(body))) }
+                let answer = Response::builder().status(status);
+                let answer = answer.body(Full::new(Bytes::from(body))).unwrap();
+                async { Ok::<_, Infallible>(answer) }
             });
             let http = hyper::server::conn::http1::Builder::new();
             tokio::task::spawn_local(http.serve_connection(TokioIo::new(tcp), service));
@@ -163,7 +183,7 @@ fn orders(facts: &[FactKind]) -> (Vec<(u32, Option<u32>)>, Vec<u32>) {
 }
 
 fn uuid(order: u32) -> String {
-    crate::ids::CommandUuid::of_order(RUN, OrderIndex(order)).to_string()
+    CommandUuid::of_order(RUN, OrderIndex(order)).to_string()
 }
 
 #[tokio::test]
@@ -247,4 +267,130 @@ async fn an_order_for_a_user_goes_to_the_users_enrollment() {
     let id = user.enrollment_id(&crowd().udid(channel.device));
     let done = local(operate(plan, Product::Nanomdm, &[])).await;
     assert_eq!(done.asked[0], format!("PUT /v1/enqueue/{id}"));
+}
+
+/// What two devices' queues are said to be by a target with these answers: why not all were seen,
+/// what was asked, and the facts.
+async fn inspect(
+    adapter: fn(AdminClient) -> Adapter,
+    answer: impl Fn(&str) -> (u16, String) + Clone + 'static,
+) -> (Option<String>, Done) {
+    let asked = Rc::new(RefCell::new(Vec::new()));
+    let (to, batches) = mpsc::channel(64);
+    let clock = Clock::start();
+    let adapter = adapter(client(clock, listen(Rc::clone(&asked), answer).await));
+    let operator = operator(clock, plan(), adapter, to);
+    let channels = worth_a_look(&operator.plan, &[DeviceId(1)]);
+    let why = operator.inspect(&channels).await;
+    operator.flush().await;
+    let (asked, facts) = (asked.take(), facts(batches));
+    (why, Done { asked, facts })
+}
+
+fn reference(client: AdminClient) -> Adapter {
+    Adapter::Nanomdm(Box::new(Nanomdm::new(client, Product::Reference)))
+}
+
+fn micromdm(client: AdminClient) -> Adapter {
+    Adapter::Micromdm(Box::new(Micromdm::new(client)))
+}
+
+#[tokio::test]
+async fn what_the_reference_server_says_of_queues_becomes_facts_open_devices_first() {
+    let ids = [1, 0].map(|device| crowd().udid(DeviceId(device)));
+    let stranger = format!("GET /v1/queue/{}", ids[1]);
+    let answer = move |asked: &str| match asked == stranger {
+        true => (404, r#"{"error":"nobody"}"#.to_owned()),
+        false => (200, r#"{"open":["B","A"]}"#.to_owned()),
+    };
+    let (why, done) = local(inspect(reference, answer)).await;
+    assert_eq!(why, None);
+    assert_eq!(done.asked, ids.map(|id| format!("GET /v1/queue/{id}")));
+    let [
+        FactKind::QueueSeen {
+            channel,
+            open,
+            done,
+            names_refused,
+            ..
+        },
+    ] = &done.facts[..]
+    else {
+        panic!("{:?}", done.facts)
+    };
+    assert_eq!(*channel, Channel::device(DeviceId(1)));
+    assert_eq!(open, &["B", "A"].map(|it| CommandUuid(it.into())));
+    assert_eq!((done, *names_refused), (&None, true));
+}
+
+#[tokio::test]
+async fn micromdms_list_is_known_to_leave_refused_commands_out() {
+    let answer = |_: &str| {
+        (
+            200,
+            r#"{"commands":[{"uuid":"A","payload":"AA=="}]}"#.into(),
+        )
+    };
+    let (why, done) = local(inspect(micromdm, answer)).await;
+    assert_eq!((why, done.facts.len()), (None, 2));
+    let id = crowd().udid(DeviceId(1));
+    assert_eq!(done.asked[0], format!("GET /v1/commands/{id}"));
+    for fact in done.facts {
+        let FactKind::QueueSeen {
+            open,
+            names_refused,
+            ..
+        } = fact
+        else {
+            panic!("{fact:?}")
+        };
+        assert_eq!(
+            (open, names_refused),
+            (vec![CommandUuid("A".into())], false)
+        );
+    }
+}
+
+#[tokio::test]
+async fn nanomdm_is_not_asked_for_queues_that_it_tells_nobody_of() {
+    let nanomdm = |client| Adapter::Nanomdm(Box::new(Nanomdm::new(client, Product::Nanomdm)));
+    let (why, done) = local(inspect(nanomdm, |_| (500, String::new()))).await;
+    assert_eq!((why, done.asked.len(), done.facts.len()), (None, 0, 0));
+}
+
+#[tokio::test]
+async fn a_queue_that_cannot_be_had_ends_the_look_and_says_why() {
+    let (reference, micromdm): (fn(_) -> _, fn(_) -> _) = (reference, micromdm);
+    for (adapter, status, body) in [
+        (reference, 500, r#"{"error":"no"}"#),
+        (reference, 200, r#"{"open":[1]}"#),
+        (reference, 401, ""),
+        (micromdm, 404, "404 page not found"),
+        (micromdm, 200, "<html>sign in</html>"),
+        (micromdm, 200, r#"{"commands":[{"uuid":{}}]}"#),
+    ] {
+        let (why, done) = local(inspect(adapter, move |_| (status, body.to_owned()))).await;
+        assert_eq!((done.asked.len(), done.facts.len()), (1, 0), "{body}");
+        let why = why.unwrap();
+        assert!(why.contains("only 0 of 2 were seen"), "{why}");
+    }
+}
+
+#[test]
+fn what_is_looked_into_is_bounded_and_open_devices_go_first() {
+    let mut plan = plan();
+    let order = plan.orders[0];
+    let devices = QUEUES_MAX as u32 * 3;
+    plan.orders = vec![order; devices as usize];
+    for (device, order) in (0..).zip(&mut plan.orders) {
+        order.channel = Channel::device(DeviceId(device));
+    }
+    let open: Vec<DeviceId> = (0..devices).map(DeviceId).step_by(6).collect();
+    let chosen = worth_a_look(&plan, &open);
+    assert_eq!(chosen.len(), QUEUES_MAX);
+    assert!(open.iter().zip(&chosen).all(|(a, b)| *a == b.device));
+    let all: Vec<DeviceId> = (0..devices).map(DeviceId).collect();
+    let chosen = worth_a_look(&plan, &all);
+    assert_eq!(chosen.len(), QUEUES_MAX);
+    assert_eq!(chosen[QUEUES_MAX - 1].device.0, devices - 3);
 }

@@ -247,6 +247,7 @@ fn worker_plan(
         tokens,
         keeper: None,
         outfit: Outfit::issuing(&env.crowd, PublicTargets::Refused),
+        tracer: None,
     }
 }
 

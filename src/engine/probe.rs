@@ -12,6 +12,7 @@ use super::connection::Connector;
 use super::endpoint::{Endpoint, EndpointError};
 use super::health::{Connections, Gauge};
 use super::identity::{ClientTls, Identities, TlsError, roots_of_pem};
+use super::permits::Permits;
 use super::redirect::PublicTargets;
 use super::wire::{Proof, Wire};
 use crate::device::contract::{Reply, Request};
@@ -60,12 +61,15 @@ impl Probe {
             identities,
             timeout,
             public: PublicTargets::Refused,
-            sockets: one(),
-            handshakes: one(),
+            permits: Permits {
+                sockets: one(),
+                handshakes: one(),
+                open_sockets: Gauge::default(),
+                connections: Connections::default(),
+            },
             enrolling: one(),
-            open_sockets: Gauge::default(),
-            connections: Connections::default(),
             tickets: None,
+            tracer: None,
         };
         Ok(Self {
             carrier,

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::bundle::Bundle;
 use super::clock::Clock;
 use super::scribe::Batch;
+use crate::finding::{Detectors, Findings};
 use crate::ids::{DeviceId, OrderIndex};
 use crate::record::account::Account;
 use crate::record::{Ledger, Progress};
@@ -53,14 +54,14 @@ pub(super) const SETTLED_MAX: usize = 65_536;
 pub(super) struct Recorder {
     pub(super) state: watch::Receiver<State>,
     pub(super) questions: mpsc::Sender<Question>,
-    pub(super) thread: JoinHandle<(Account, Bundle)>,
+    pub(super) thread: JoinHandle<(Account, Findings, Bundle)>,
 }
 
 impl Recorder {
     /// Starts the thread. It ends when every producer has dropped its sender.
     pub(super) fn start(
         clock: Clock,
-        ledger: Ledger,
+        (ledger, detectors): (Ledger, Detectors),
         bundle: Bundle,
         producers: usize,
         batches: mpsc::Receiver<Batch>,
@@ -72,6 +73,7 @@ impl Recorder {
         let desk = Desk {
             clock,
             ledger,
+            detectors,
             bundle,
             watermarks: vec![SimTime::ZERO; producers],
             settled,
@@ -102,6 +104,7 @@ impl Recorder {
 struct Desk {
     clock: Clock,
     ledger: Ledger,
+    detectors: Detectors,
     bundle: Bundle,
     watermarks: Vec<SimTime>,
     settled: Option<mpsc::Sender<OrderIndex>>,
@@ -123,7 +126,7 @@ impl Desk {
         mut self,
         mut batches: mpsc::Receiver<Batch>,
         mut questions: mpsc::Receiver<Question>,
-    ) -> (Account, Bundle) {
+    ) -> (Account, Findings, Bundle) {
         let mut tick = tokio::time::interval(TOLD_EVERY);
         let mut may_ask = true;
         loop {
@@ -153,16 +156,24 @@ impl Desk {
         let end = self.clock.now();
         self.end_interval(end);
         self.bundle.end_frame();
-        (self.ledger.finish(end), self.bundle)
+        let findings = self.detectors.finish(end);
+        (self.ledger.finish(end), findings, self.bundle)
     }
 
     fn take(&mut self, batch: Batch) {
         for fact in &batch.facts {
             self.ledger.record(fact);
+            self.detectors.record(fact);
             self.bundle.event(fact);
         }
+        let before = self.watermark();
         self.watermarks[batch.producer] = batch.watermark;
-        self.ledger.advance(self.watermark());
+        let watermark = self.watermark();
+        self.ledger.advance(watermark);
+        self.detectors.advance(watermark);
+        if watermark > before {
+            self.bundle.until(watermark);
+        }
         let news = self.ledger.take_settled();
         if self.settled.is_some() {
             self.unsent.extend(news);

@@ -12,6 +12,7 @@ use hdrhistogram::Histogram;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::LocalSet;
 
+use super::bundle::trace::Tracer;
 use super::carrier::Carrier;
 use super::clock::Clock;
 use super::connection::Connector;
@@ -21,6 +22,7 @@ use super::enroll::{Enroller, News, Outfit};
 use super::errand::Errands;
 use super::health::{Connections, Gauge};
 use super::identity::{ClientTls, Identities};
+use super::permits::Permits;
 use super::redirect::PublicTargets;
 use super::roster::{Changes, Keeper};
 use super::scribe::{Batch, Scribe};
@@ -31,7 +33,7 @@ use crate::apns::slot::Keep;
 use crate::device::contract::{Change, Output, Push};
 use crate::device::environment::Environment;
 use crate::device::keepsake::Start;
-use crate::fact::FactKind;
+use crate::fact::{FactKind, Said};
 use crate::ids::{Channel, CohortId, DeviceId};
 use crate::shard::{Shard, Share};
 use crate::time::SimTime;
@@ -88,6 +90,8 @@ pub(super) struct WorkerPlan {
     pub(super) keeper: Option<Keeper>,
     /// What devices need on their way to an identity.
     pub(super) outfit: Outfit,
+    /// The way of what watched devices say to the bundle, if anybody is watched.
+    pub(super) tracer: Option<Tracer>,
 }
 
 /// A running worker.
@@ -161,9 +165,16 @@ impl Turner {
         for (cohort, start) in plan.devices {
             shard.add(cohort, start);
         }
+        let permits = Permits {
+            sockets: plan.sockets,
+            handshakes: Arc::new(Semaphore::new(plan.handshakes)),
+            open_sockets: plan.open_sockets,
+            connections: plan.connections,
+        };
         let errands = Errands::new(Enroller::new(
             plan.outfit,
             plan.clock,
+            permits.clone(),
             Arc::clone(&plan.identities),
             Arc::clone(&plan.enrolling),
             plan.keeper.clone(),
@@ -177,12 +188,10 @@ impl Turner {
             identities: plan.identities,
             timeout: plan.timeout,
             public: plan.public,
-            sockets: plan.sockets,
-            handshakes: Arc::new(Semaphore::new(plan.handshakes)),
+            permits,
             enrolling: plan.enrolling,
-            open_sockets: plan.open_sockets,
-            connections: plan.connections,
             tickets: plan.resume.then(Tickets::default),
+            tracer: plan.tracer,
         });
         Self {
             shard,
@@ -368,8 +377,16 @@ impl Turner {
                 Output::Obtain(errand) => errands.push(errand),
                 Output::Keep(device) => self.changes.note(device),
                 Output::Note(fact) => {
-                    if let FactKind::Enrolled { device, .. } = &fact {
-                        self.errands.enrolled(*device);
+                    if let FactKind::Exchange {
+                        channel,
+                        said: Said::TokenUpdate,
+                        got,
+                        ..
+                    } = &fact
+                        && channel.user == 0
+                        && got.is_delivered()
+                    {
+                        self.errands.enrolled(channel.device);
                     }
                     self.scribe.note(now, fact);
                 }

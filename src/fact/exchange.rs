@@ -143,8 +143,10 @@ pub enum Broken {
     Cut(String),
     /// No whole answer within the timeout.
     TimedOut,
-    /// The answer is not HTTP, or larger than we take.
+    /// The answer is not HTTP.
     Malformed(String),
+    /// The answer's body is larger than we take.
+    TooLarge(String),
     /// Our own fault: no descriptor, no port. Never counted against the target.
     Harness(String),
 }
@@ -157,6 +159,7 @@ impl std::fmt::Display for Broken {
             Self::Cut(why) => write!(f, "the connection was cut: {why}"),
             Self::TimedOut => f.write_str("the target did not answer in time"),
             Self::Malformed(what) => write!(f, "the answer is not usable HTTP: {what}"),
+            Self::TooLarge(what) => write!(f, "the answer is too large: {what}"),
             Self::Harness(why) => write!(f, "this machine ran out of something: {why}"),
         }
     }

@@ -3,15 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 /// What a device wants an identity for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Obtaining {
     /// It enrols.
+    #[default]
     Enroll,
     /// Its certificate is to be replaced by a new one; it stays the same device.
     Renew,
     /// It is a copy of another device, restored from its backup, and has that one's identity.
     Clone,
+    /// The target has refused its renewed certificate: it takes back the one it had.
+    Restore,
 }
 
 /// One step towards an identity; each method takes some of them, in this order.

@@ -8,6 +8,8 @@ mod exchange;
 mod identity;
 mod no_entry;
 mod push;
+mod subject;
+mod view;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,7 @@ pub use exchange::{Broken, Got, ResultStatus, Said, Stamps};
 pub use identity::{IdentityStep, Obtaining, Refusal};
 pub use no_entry::NoEntry;
 pub use push::{Ignored, ServerPush, Unanswered};
+pub use view::ServerEvent;
 
 /// Something observed, and when it was over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,6 +148,29 @@ pub enum FactKind {
         order: OrderIndex,
         /// The order that was placed in its stead, if one was.
         instead: Option<OrderIndex>,
+    },
+
+    // ---- the target's own view -------------------------------------------------------------
+    /// What the target says of a channel's queue. It was asked from `asked` to the fact's time.
+    QueueSeen {
+        /// The channel.
+        channel: Channel,
+        /// When the request was written.
+        asked: SimTime,
+        /// The commands it calls open.
+        open: Vec<CommandUuid>,
+        /// Those it calls done, where it keeps them; `None` where it does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        done: Option<Vec<CommandUuid>>,
+        /// Whether `open` names refused commands too; MicroMDM leaves them out.
+        names_refused: bool,
+    },
+    /// The target told of an event at the fact's time.
+    EventReceived {
+        /// The channel.
+        channel: Channel,
+        /// What happened, as it says.
+        event: ServerEvent,
     },
 
     // ---- APNs ----------------------------------------------------------------------------
@@ -297,47 +323,6 @@ pub enum FactKind {
         /// What was wrong, as a lower-case fragment.
         what: String,
     },
-}
-
-impl FactKind {
-    /// The device it is about; `None` for orders, pushes of nobody and the run itself.
-    pub fn device(&self) -> Option<DeviceId> {
-        match self {
-            Self::Enrolled { device, .. }
-            | Self::EnrollmentFailed { device, .. }
-            | Self::IdentityStep { device, .. }
-            | Self::IdentityObtained { device, .. }
-            | Self::Resumed { device }
-            | Self::Condition { device, .. }
-            | Self::Clock { device, .. }
-            | Self::Unenrolled { device, .. } => Some(*device),
-            Self::PushReceived { channel, .. } | Self::PushUnanswered { channel, .. } => {
-                channel.map(|channel| channel.device)
-            }
-            Self::PushStored { channel, .. }
-            | Self::PushCoalesced { channel, .. }
-            | Self::PushDiscarded { channel, .. }
-            | Self::PushDelivered { channel, .. }
-            | Self::PushLost { channel, .. }
-            | Self::PushIgnored { channel, .. }
-            | Self::Woke { channel, .. }
-            | Self::Exchange { channel, .. }
-            | Self::Executed { channel, .. }
-            | Self::Refused { channel, .. }
-            | Self::DeferralEnded { channel, .. }
-            | Self::SessionEnded { channel }
-            | Self::Violation { channel, .. } => Some(channel.device),
-            Self::TimeZero
-            | Self::Ordered { .. }
-            | Self::Offered { .. }
-            | Self::Accepted { .. }
-            | Self::Rejected { .. }
-            | Self::AcceptanceUnknown { .. }
-            | Self::Cancelled { .. }
-            | Self::ProviderCut { .. }
-            | Self::ProviderRefused { .. } => None,
-        }
-    }
 }
 
 /// The two ends of an error chain: what failed, and why in the end.

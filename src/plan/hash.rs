@@ -5,8 +5,17 @@ use super::Plan;
 /// What the draws are made with. Part of the hash, so that a change of generator shows.
 const GENERATOR: &str = "chacha8 rand-0.10 rand_distr-0.6";
 
+/// What of a plan's commands is in a fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// All of it.
+    Whole,
+    /// The request types alone: who has no files can make it again.
+    RequestTypes,
+}
+
 /// 64 hexadecimal digits. `time_scale` is left out: the plan is in scenario time.
-pub(super) fn of(plan: &Plan) -> String {
+pub(super) fn of(plan: &Plan, contents: Contents) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut text = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
@@ -20,11 +29,16 @@ pub(super) fn of(plan: &Plan) -> String {
         text(&format!("{} {:?}", cohort.count, cohort.traits));
     }
     for command in &plan.commands {
-        let mut xml = Vec::new();
-        plist::Value::Dictionary(command.dictionary.clone())
-            .to_writer_xml(&mut xml)
-            .expect("a vector takes all bytes");
-        text(&String::from_utf8_lossy(&xml));
+        match contents {
+            Contents::Whole => {
+                let mut xml = Vec::new();
+                plist::Value::Dictionary(command.dictionary.clone())
+                    .to_writer_xml(&mut xml)
+                    .expect("a vector takes all bytes");
+                text(&String::from_utf8_lossy(&xml));
+            }
+            Contents::RequestTypes => text(&command.request_type),
+        }
         text(&format!("{} {}", command.stage, command.serial));
     }
     for stage in &plan.stages {

@@ -25,12 +25,14 @@ mod push;
 mod show;
 mod split;
 mod timeline;
+mod trouble;
 
 pub use crate::scenario::{Deed as Event, Happening};
 pub use lines::Lines;
 pub use push::PushPlan;
 pub use show::Shown;
 pub use split::Part;
+pub use trouble::Trouble;
 
 /// What will happen.
 #[derive(Clone, Debug)]
@@ -183,7 +185,7 @@ impl Plan {
             part: Part::WHOLE,
             hash: String::new(),
         };
-        plan.hash = hash::of(&plan);
+        plan.hash = hash::of(&plan, hash::Contents::Whole);
         plan
     }
 
@@ -230,6 +232,12 @@ impl Plan {
     /// enough for names. A part of a plan has the hash of the whole.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// The same without what is in the commands but their request types: what a plan that is made again
+    /// without the files of its commands has in common with this one.
+    pub fn outline(&self) -> String {
+        hash::of(self, hash::Contents::RequestTypes)
     }
 
     /// How many orders are placed at least: one that replaces another is placed only if that other

@@ -13,5 +13,6 @@ mod plist_reader;
 mod plist_writer;
 pub mod profile;
 pub mod push;
+pub mod redaction;
 pub mod request_types;
 pub mod status_report;

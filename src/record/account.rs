@@ -1,6 +1,7 @@
 //! What the ledger says at the end of a run; everything a report is made from.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -13,8 +14,10 @@ use super::enrolling::Enrolling;
 use super::failures::Failures;
 use super::histogram::Histograms;
 use super::interval::Interval;
+use super::life::CommandLife;
 use super::setup::{CohortInfo, Orderer, StageInfo};
 use super::slices::Slices;
+use super::slow::{SlowGroup, SlowKey};
 use super::snapshot::Snapshot;
 
 /// How many orders ended how. `ordered` is the sum of the others.
@@ -179,6 +182,10 @@ pub struct Account {
     pub failures: Failures,
     /// How the run stood at the times that were asked for, earliest first.
     pub snapshots: Vec<Snapshot>,
+    /// The limit beyond which an open command is slow, on the ruler.
+    pub slow_after: Option<Duration>,
+    /// Commands that were open for longer than that, by what they waited for when it passed.
+    pub slow: BTreeMap<SlowKey, SlowGroup>,
     /// Latencies. Push latencies are of completed commands, phases and server time of completed
     /// and failed ones.
     pub histograms: Histograms,
@@ -186,6 +193,8 @@ pub struct Account {
     pub slices: Slices,
     /// The open commands, oldest order first.
     pub pending: Vec<Pending>,
+    /// The lives of a device's commands, if somebody asked for them.
+    pub lives: Vec<CommandLife>,
     /// Second by second.
     pub intervals: Vec<Interval>,
     /// How late our own timers and orders were, in microseconds.

@@ -77,6 +77,7 @@ impl Ledger {
         }
         open.due = Some(due);
         let id = CommandId(order.0);
+        self.slow.watch(id, due);
         self.current.counts.ordered += 1;
         self.tally(id).ordered += 1;
         self.conclude(id);

@@ -64,6 +64,20 @@ impl Ledger {
         !std::mem::replace(&mut self.enrolled[index], true)
     }
 
+    /// A device was let go. Before time zero that is what an earlier run has left: it goes on with
+    /// nothing.
+    pub(super) fn let_go_early(&mut self, device: DeviceId) {
+        let was_enrolled = self.enrolled.get(device.0 as usize) == Some(&true);
+        if !was_enrolled || self.snapshots.has_begun() {
+            return;
+        }
+        self.enrolling.left += 1;
+        self.enrolling.resumed = self.enrolling.resumed.saturating_sub(1);
+        self.devices_of(device, |tally| {
+            tally.enrolled = tally.enrolled.saturating_sub(1);
+        });
+    }
+
     /// Whether a wrong clock of the device explains that its request came to nothing.
     pub(super) fn is_clocks_fault(&self, device: DeviceId, got: &Got) -> bool {
         is_clock_wrong(self.known(device).clock_ahead_ms)
@@ -112,12 +126,8 @@ impl Ledger {
 
     /// The open commands of all channels of a device.
     fn open_of(&self, device: DeviceId) -> Vec<CommandId> {
-        let last = Channel {
-            device,
-            user: u8::MAX,
-        };
         self.channels
-            .range(Channel::device(device)..=last)
+            .range(Channel::all_of(device))
             .flat_map(|(_, record)| record.open.iter().copied())
             .collect()
     }

@@ -1,7 +1,8 @@
 //! How devices enrolled: each step to an identity and the two check-ins after it, what failed and
 //! why, and which identities came to nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -91,13 +92,15 @@ pub struct Enrolling {
     pub cloned: u64,
     /// Devices that went on with what an earlier run enrolled them with.
     pub resumed: u64,
+    /// Devices that were let go before time zero, most of them by an earlier run.
+    pub left: u64,
     /// Identities that were got to enrol with and that nobody enrolled with: a one-time challenge is
     /// spent on each.
     pub burnt: u64,
     under_way: BTreeMap<DeviceId, UnderWay>,
-    /// Devices whose Authenticate was answered with 400, until it is known whether their clocks
+    /// Devices that were answered with 400, and at which step, until it is known whether their clocks
     /// explain it.
-    unexplained: BTreeSet<DeviceId>,
+    unexplained: BTreeMap<DeviceId, EnrollmentStep>,
 }
 
 /// A device on its way.
@@ -107,14 +110,35 @@ struct UnderWay {
     has_unused: bool,
     /// When its first step began: waiting for a place before it was ours.
     since: Option<SimTime>,
+    /// How much since then was our own work, or waiting here.
+    ours: Duration,
+    /// When the first step of the errand under way began.
+    set_out: Option<SimTime>,
     /// Whether its TokenUpdate was taken: a device that enrols again is not noted as enrolled.
     is_through: bool,
+}
+
+impl UnderWay {
+    /// This stretch was ours; what of it was before the first step does not count.
+    fn spent_here(&mut self, from: SimTime, until: SimTime) {
+        let from = self.since.map_or(from, |since| from.max(since));
+        self.ours += until.max(from).since(from);
+    }
+}
+
+/// Whether a step is our own work rather than the target's: making a key, which a device has hardware
+/// for, and writing the roster, which it has not.
+const fn is_ours(step: EnrollmentStep) -> bool {
+    matches!(
+        step,
+        EnrollmentStep::Identity(IdentityStep::Key | IdentityStep::Kept)
+    )
 }
 
 impl Enrolling {
     /// Whether there is more to tell than how long it took.
     pub fn is_told(&self) -> bool {
-        self.obtained + self.renewed + self.cloned + self.resumed > 0
+        self.obtained + self.renewed + self.cloned + self.resumed + self.left > 0
             || !self.failures.is_empty()
             || self
                 .steps
@@ -124,9 +148,8 @@ impl Enrolling {
 
     /// A device has gone on, or the run has ended: a 400 that nothing explains is one like others.
     fn settle(&mut self, device: DeviceId) {
-        if self.unexplained.remove(&device) {
-            let what = "the target answered 400";
-            self.failed(EnrollmentStep::Authenticate, device, "http-status", what);
+        if let Some(step) = self.unexplained.remove(&device) {
+            self.failed(step, device, "http-status", "the target answered 400");
         }
     }
 
@@ -139,14 +162,14 @@ impl Enrolling {
         under_way
     }
 
-    /// What a device did out of order, if it is what its refused Authenticate comes from.
+    /// What a device did out of order, if it is what a 400 comes from.
     pub(super) fn explained(&mut self, device: DeviceId, what: &str) {
         let Some(why) = what.strip_prefix(CLOCK) else {
             return;
         };
-        if self.unexplained.remove(&device) {
+        if let Some(step) = self.unexplained.remove(&device) {
             let why = why.trim_start_matches(": ");
-            self.failed(EnrollmentStep::Authenticate, device, CLOCK, why);
+            self.failed(step, device, CLOCK, why);
         }
     }
 
@@ -161,13 +184,28 @@ impl Enrolling {
         self.settle(device);
         let under_way = self.on_its_way(device);
         under_way.since.get_or_insert(since);
+        under_way.set_out.get_or_insert(since);
+        if is_ours(step) {
+            under_way.spent_here(since, until);
+        }
+        if failed.is_some() {
+            // The errand ends there; what comes next is the first step of another.
+            under_way.set_out = None;
+        }
         match failed {
             None => self.took(step, device, micros(since, until)),
             Some(refusal) => self.failed(step, device, &refusal.name, &refusal.what),
         }
     }
 
-    pub(super) fn obtained(&mut self, device: DeviceId, why: Obtaining) {
+    /// A device has an identity, for which it set out at `since`.
+    pub(super) fn obtained(&mut self, device: DeviceId, why: Obtaining, since: SimTime) {
+        if let Some(under_way) = self.under_way.get_mut(&device)
+            && let Some(first) = under_way.set_out.take()
+        {
+            // It waited for a place.
+            under_way.spent_here(since, first);
+        }
         match why {
             Obtaining::Enroll => {
                 self.obtained += 1;
@@ -177,6 +215,8 @@ impl Enrolling {
             }
             Obtaining::Renew => self.renewed += 1,
             Obtaining::Clone => self.cloned += 1,
+            // What it was under way to has come to nothing, and it is enrolled as before.
+            Obtaining::Restore => drop(self.under_way.remove(&device)),
         }
     }
 
@@ -203,7 +243,9 @@ impl Enrolling {
             | Said::Result { .. } => return,
         };
         self.settle(device);
-        self.on_its_way(device);
+        let under_way = self.on_its_way(device);
+        under_way.since.get_or_insert(stamps.permitted);
+        under_way.spent_here(stamps.asked, stamps.permitted);
         match got {
             Got::Empty | Got::Command { .. } | Got::Content { .. } | Got::Unreadable { .. } => {
                 self.took(step, device, micros(stamps.permitted, stamps.read));
@@ -213,8 +255,8 @@ impl Enrolling {
                     under_way.has_unused = false;
                 }
             }
-            Got::Status(400) if step == EnrollmentStep::Authenticate => {
-                self.unexplained.insert(device);
+            Got::Status(400) => {
+                self.unexplained.insert(device, step);
             }
             Got::Status(status) => {
                 let what = format!("the target answered {status}");
@@ -224,14 +266,15 @@ impl Enrolling {
         }
     }
 
-    /// A device has enrolled that set out at `since`. Gives back when its first step began.
+    /// A device has enrolled that set out at `since`. Gives back how long that took, in microseconds,
+    /// without what was our own work or waiting here.
     pub(super) fn enrolled(
         &mut self,
         device: DeviceId,
         since: SimTime,
         at: SimTime,
         first: bool,
-    ) -> SimTime {
+    ) -> u64 {
         let under_way = self.under_way.remove(&device).unwrap_or_default();
         let since = under_way.since.unwrap_or(since);
         if first {
@@ -239,7 +282,8 @@ impl Enrolling {
             let (from, to) = self.span.unwrap_or((since, at));
             self.span = Some((from.min(since), to.max(at)));
         }
-        since
+        let ours = under_way.ours.as_micros() as u64;
+        micros(since, at).saturating_sub(ours)
     }
 
     pub(super) fn gave_up(&mut self, device: DeviceId) {
@@ -250,7 +294,7 @@ impl Enrolling {
 
     /// At the end: who has not enrolled by then has not used what it got.
     pub(super) fn finish(&mut self) {
-        while let Some(device) = self.unexplained.first().copied() {
+        while let Some(device) = self.unexplained.keys().next().copied() {
             self.settle(device);
         }
         let unused = self.under_way.values().filter(|it| it.has_unused);
@@ -293,6 +337,7 @@ const fn name(broken: &Broken) -> &'static str {
         Broken::Cut(_) => "cut",
         Broken::TimedOut => "timed-out",
         Broken::Malformed(_) => "malformed",
+        Broken::TooLarge(_) => "too-large",
         Broken::Harness(_) => "harness",
     }
 }

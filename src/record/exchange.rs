@@ -69,6 +69,9 @@ impl Ledger {
         if let Some(open) = born.and_then(|id| self.open.get_mut(&id)) {
             open.born = Some((sent, read));
         }
+        if let Some(id) = born {
+            self.slow.watch(id, read);
+        }
         self.note_spin(channel, request.says);
         self.note_answer(channel, got, stamps, read);
         if *said == Said::Authenticate && got.is_delivered() {
@@ -192,7 +195,7 @@ pub(super) fn failure_kind(broken: &Broken, sent: Option<SimTime>) -> FailureKin
         Broken::Tls(why) => FailureKind::Tls(why.clone()),
         Broken::TimedOut if sent.is_some() => FailureKind::TimedOut,
         Broken::TimedOut => FailureKind::NoAnswer("timed out before it was sent".to_owned()),
-        Broken::Malformed(why) => FailureKind::Unreadable(why.clone()),
+        Broken::Malformed(why) | Broken::TooLarge(why) => FailureKind::Unreadable(why.clone()),
         Broken::Harness(why) => FailureKind::Harness(why.clone()),
     }
 }

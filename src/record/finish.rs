@@ -16,6 +16,8 @@ impl Ledger {
     pub fn finish(mut self, at: SimTime) -> Account {
         self.take_snapshots(at);
         self.take_last_snapshots(at);
+        self.explain_slow(at);
+        self.slow.stop();
         self.advance(SimTime::NEVER);
         let silent_since = self.silence(at);
         // Facts of an order that was never ordered here.
@@ -25,6 +27,7 @@ impl Ledger {
         });
         self.beside.ghost += ghosts.count() as u64;
         let pending = self.pending_at_end(at);
+        let lives = self.take_lives(at);
         for open in &pending {
             self.tally(CommandId(open.order.0)).pending += 1;
         }
@@ -51,9 +54,12 @@ impl Ledger {
             beside: self.beside,
             failures: self.failures,
             snapshots: self.snapshots.taken,
+            slow_after: self.slow.limit,
+            slow: self.slow.groups,
             histograms: self.histograms,
             slices: self.slices,
             pending,
+            lives,
             intervals: self.intervals,
             lateness: self.lateness,
             enrollment: self.enrollment,

@@ -81,7 +81,7 @@ pub(super) fn blame(got: &Got, stamps: &Stamps) -> Option<Owner> {
         Got::Lost(broken) => Some(match broken {
             // What was never written got lost on the way.
             Broken::TimedOut if stamps.sent.is_none() => Owner::Network,
-            Broken::TimedOut | Broken::Malformed(_) => Owner::Target,
+            Broken::TimedOut | Broken::Malformed(_) | Broken::TooLarge(_) => Owner::Target,
             Broken::Unreachable(_) | Broken::Tls(_) | Broken::Cut(_) => Owner::Network,
             Broken::Harness(_) => Owner::Harness,
         }),

@@ -15,6 +15,7 @@ pub mod failures;
 mod finish;
 pub mod histogram;
 pub mod interval;
+pub mod life;
 mod log;
 mod pending;
 mod phase;
@@ -22,7 +23,9 @@ mod push;
 mod settle;
 pub mod setup;
 pub mod slices;
+pub mod slow;
 pub mod snapshot;
+mod timeline;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -44,6 +47,7 @@ use interval::{Current, Interval};
 use log::{CommandId, Log, Moment};
 use setup::{OrderInfo, Orderer, Setup, StageInfo};
 use slices::Slices;
+use slow::Slow;
 use snapshot::Snapshots;
 
 /// Facts folded into one timeline per command.
@@ -77,6 +81,7 @@ pub struct Ledger {
     beside: Beside,
     failures: Failures,
     snapshots: Snapshots,
+    slow: Slow,
     histograms: Histograms,
     slices: Slices,
     current: Current,
@@ -87,6 +92,8 @@ pub struct Ledger {
     last_answer: SimTime,
     /// Failed requests in a row since the last answer, and when the first of them was.
     failing: Failing,
+    /// The device whose commands somebody asks about.
+    followed: Option<life::Followed>,
 }
 
 /// Failures without an answer between them.
@@ -135,6 +142,8 @@ pub struct Progress {
     pub enrolled: u64,
     /// Devices that gave up enrolling.
     pub enrollment_failed: u64,
+    /// Devices that were let go before time zero, most of them by an earlier run.
+    pub unmanaged: u64,
 }
 
 impl Ledger {
@@ -186,6 +195,7 @@ impl Ledger {
             beside: Beside::default(),
             failures: Failures::default(),
             snapshots: Snapshots::default(),
+            slow: Slow::default(),
             histograms: Histograms::default(),
             slices: Slices::default(),
             current: Current::default(),
@@ -195,6 +205,7 @@ impl Ledger {
             enrolling: Enrolling::default(),
             last_answer: SimTime::ZERO,
             failing: Failing::default(),
+            followed: None,
             setup,
         }
     }
@@ -207,10 +218,10 @@ impl Ledger {
             FactKind::Enrolled { device, since } => {
                 // One that enrols anew is no second device.
                 let first = self.enrolls_first(*device);
-                let since = self.enrolling.enrolled(*device, *since, at, first);
+                let took = self.enrolling.enrolled(*device, *since, at, first);
                 if first {
                     self.devices_of(*device, |tally| tally.enrolled += 1);
-                    sample(&mut self.enrollment, micros(since, at));
+                    sample(&mut self.enrollment, took);
                 }
             }
             FactKind::EnrollmentFailed { device, .. } => {
@@ -233,8 +244,8 @@ impl Ledger {
                 let (span, failed) = ((*since, *until), failed.as_ref());
                 self.enrolling.step(*device, *step, span, failed);
             }
-            FactKind::IdentityObtained { device, why, .. } => {
-                self.enrolling.obtained(*device, *why);
+            FactKind::IdentityObtained { device, why, since } => {
+                self.enrolling.obtained(*device, *why, *since);
             }
             FactKind::TimeZero => self.snapshots.time_zero(at),
             FactKind::Condition { device, now } => {
@@ -244,6 +255,7 @@ impl Ledger {
                 self.device(*device, |it| it.clock_ahead_ms = *ahead_ms);
             }
             FactKind::Unenrolled { device, why } => {
+                self.let_go_early(*device);
                 let left = Some(Box::new((at, why.clone())));
                 self.device(*device, |it| it.unenrolled = left);
             }
@@ -307,6 +319,8 @@ impl Ledger {
                 self.channel(*channel).spin = None;
                 self.enter(*channel, at, Moment::SessionEnded);
             }
+            // These are for findings alone.
+            FactKind::QueueSeen { .. } | FactKind::EventReceived { .. } => {}
             FactKind::Violation { channel, what } => {
                 self.beside.violations += 1;
                 self.enrolling.explained(channel.device, what);
@@ -319,6 +333,7 @@ impl Ledger {
     /// forgotten.
     pub fn advance(&mut self, watermark: SimTime) {
         self.take_snapshots(watermark);
+        self.explain_slow(watermark);
         while let Some((seen, id)) = self.settling.first().copied()
             && seen < watermark
         {
@@ -351,6 +366,7 @@ impl Ledger {
             pushes: self.pushes.received,
             enrolled: devices.enrolled,
             enrollment_failed: devices.enrollment_failed,
+            unmanaged: self.enrolling.left,
         }
     }
 

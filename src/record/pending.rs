@@ -6,23 +6,23 @@ use crate::ids::OrderIndex;
 use crate::time::SimTime;
 
 use super::account::Pending;
-use super::cause::explain;
 use super::cause::situation::{Failure, FailureKind, Held, Situation};
+use super::cause::{Cause, explain};
 use super::command::Open;
 use super::log::CommandId;
 use super::phase::Fold;
 use super::settle::begin;
 use super::setup::Orderer;
-use super::{ChannelRecord, Ledger, micros};
+use super::{ChannelRecord, Ledger, micros, timeline};
 
 /// A target that answers nothing for this long, while requests fail, is gone.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// An open command and its life so far.
-struct Life {
-    id: CommandId,
-    open: Open,
-    fold: Fold,
+pub(super) struct Life {
+    pub(super) id: CommandId,
+    pub(super) open: Open,
+    pub(super) fold: Fold,
 }
 
 impl Ledger {
@@ -52,7 +52,7 @@ impl Ledger {
         let silent_since = self.silence(at);
         let mut pending = Vec::new();
         for record in self.channels.values().filter(|it| !it.open.is_empty()) {
-            let lives = self.lives(record, at, &is_open);
+            let lives = self.lives(record.open.iter().copied(), record, at, &is_open);
             for life in &lives {
                 pending.push(self.pend(life, &lives, record, at, silent_since));
             }
@@ -61,18 +61,16 @@ impl Ledger {
         pending
     }
 
-    /// The open commands of a channel, with their lives until `at`.
-    fn lives(
+    /// Those of a channel's commands `ids` that are open, with their lives until `at`.
+    pub(super) fn lives(
         &self,
+        ids: impl Iterator<Item = CommandId>,
         record: &ChannelRecord,
         at: SimTime,
         is_open: impl Fn(&Open) -> bool,
     ) -> Vec<Life> {
         let observed = self.setup.orderer == Orderer::Elsewhere;
-        record
-            .open
-            .iter()
-            .filter_map(|id| Some((*id, self.open.get(id).filter(|open| is_open(open))?)))
+        ids.filter_map(|id| Some((id, self.open.get(&id).filter(|open| is_open(open))?)))
             .map(|(id, open)| {
                 let mut open = open.clone();
                 begin(id, &mut open, &record.log, observed);
@@ -83,7 +81,8 @@ impl Ledger {
             .collect()
     }
 
-    fn pend(
+    /// Why one of them waits.
+    pub(super) fn pend(
         &self,
         life: &Life,
         lives: &[Life],
@@ -96,7 +95,11 @@ impl Ledger {
             ahead: ahead(life, lives),
             ..self.situation(life, record, at, silent_since)
         };
-        let (cause, owner, evidence) = explain(&situation);
+        let (cause, owner, mut evidence) = explain(&situation);
+        if cause == Cause::Unknown {
+            let entries = record.log.entries();
+            evidence += &format!(": {}", timeline::words(entries, life.open.marks, at));
+        }
         let not_now = life.open.not_now.as_ref();
         Pending {
             order: OrderIndex(life.id.0),

@@ -131,9 +131,9 @@ impl Fold {
         self.first_push.is_some()
     }
 
-    /// Whether the device ever had the command.
+    /// Whether the device has had the command, and has not let it go.
     pub(super) const fn was_fetched(&self) -> bool {
-        self.fetched
+        self.fetched && !matches!(self.step, Step::Waiting { .. })
     }
 
     /// Whether a push came after the target had to offer a refused command again.
@@ -159,7 +159,7 @@ impl Fold {
     /// When the device last asked for work and got none, although the target had this command and
     /// had never sent it.
     pub(super) fn passed_over(&self) -> Option<SimTime> {
-        self.passed_over.filter(|_| !self.fetched)
+        self.passed_over.filter(|_| !self.was_fetched())
     }
 
     /// Whether the device has its result, and could not deliver it.
@@ -272,12 +272,17 @@ impl Fold {
     fn send(&mut self, request: Request, at: SimTime) {
         if request.brings(self.command) && !self.fetched {
             self.fetched = true;
+            self.passed_over = None;
             self.unpushed = self.first_push.is_none();
         }
         if request.carries_not_now(self.command) {
             self.step = Step::Deferred;
         } else if request.says == Says::Idle && self.step == Step::ReturnByDevice {
             self.step = Step::ReturnByTarget { since: at };
+        } else if request.says == Says::Idle && self.step == Step::Executing {
+            // Whoever works on a command does not ask for another: the device has let it go, for
+            // example because it sent the result before it twice and took the second answer.
+            self.step = Step::Waiting { retry: None };
         }
     }
 

@@ -126,6 +126,8 @@ impl Ledger {
             | FactKind::Executed { .. }
             | FactKind::DeferralEnded { .. }
             | FactKind::SessionEnded { .. }
+            | FactKind::QueueSeen { .. }
+            | FactKind::EventReceived { .. }
             | FactKind::Violation { .. } => unreachable!("only facts about pushes come here"),
         }
     }

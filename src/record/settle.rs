@@ -45,6 +45,7 @@ impl Ledger {
             "the phases of order {} must add up to its life",
             id.0
         );
+        self.keep_life(id, &open, fold.slices());
         self.enter_life(id, settled, &fold);
     }
 

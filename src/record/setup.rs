@@ -1,7 +1,7 @@
 //! What a ledger has to know before the run: whose commands it will count.
 
 use crate::ids::{Channel, CohortId, OrderBook};
-use crate::plan::{Order, Plan};
+use crate::plan::{Order, Plan, Trouble};
 
 /// What a ledger has to know before the run.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Setup {
     pub book: OrderBook,
     /// Who orders.
     pub orderer: Orderer,
+    /// What goes wrong on purpose.
+    pub trouble: Trouble,
 }
 
 impl Setup {
@@ -72,6 +74,7 @@ impl Setup {
             } else {
                 Orderer::Operator
             },
+            trouble: Trouble::of_plan(plan),
         }
     }
 }

@@ -40,6 +40,10 @@ impl Snapshots {
         self.time_zero.get_or_insert(at);
     }
 
+    pub(super) const fn has_begun(&self) -> bool {
+        self.time_zero.is_some()
+    }
+
     /// The next one that is due before `watermark`.
     fn due(&mut self, watermark: SimTime) -> Option<(Duration, SimTime)> {
         let after = *self.wanted.last()?;

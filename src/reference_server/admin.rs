@@ -28,7 +28,7 @@ pub struct PushOrder {
 /// Which push an outcome belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ticket {
-    slot: u32,
+    pub(super) slot: u32,
     epoch: u32,
 }
 
@@ -95,9 +95,12 @@ impl Server {
             if answer.names(id) {
                 continue;
             }
+            if self.is_past_a_burst(now) {
+                answer.fine(id);
+                continue;
+            }
             let queued = self.managed(id).and_then(|slot| {
-                let queue = &mut self.enrollments[slot as usize].queue;
-                let added = queue.add(&uuid, body.clone());
+                let added = self.add_to(now, slot, &uuid, body.clone());
                 added.map(|()| slot).map_err(|error| error.to_string())
             });
             match (queued, with_push) {
@@ -109,6 +112,7 @@ impl Server {
                 }
             }
         }
+        let pushes = self.hand_to_worker(pushes);
         Submission { answer, pushes }
     }
 
@@ -125,7 +129,15 @@ impl Server {
                 Err(error) => answer.not_pushed(id, error),
             }
         }
+        let pushes = self.hand_to_worker(pushes);
         Submission { answer, pushes }
+    }
+
+    /// The open commands of the enrollment `id`, refused ones too, in order of arrival; `None` when
+    /// nobody has ever enrolled under it.
+    pub fn queue(&self, id: &str) -> Option<Vec<CommandUuid>> {
+        let slot = *self.slot_of_id.get(id)?;
+        Some(self.enrollments[slot as usize].queue.open_uuids())
     }
 
     /// Takes a command of the enrollment `id` back. Whether it was open; a device that has it
@@ -145,6 +157,7 @@ impl Server {
     /// Takes note of how a push went. A token that APNs calls bad is not used again before the
     /// device sends another; every other failure is tried again in its time.
     pub fn pushed(&mut self, ticket: Ticket, result: &PushResult) {
+        self.push_worker.be_free();
         let is_final = match result {
             PushResult::Accepted { .. } | PushResult::Failed { .. } => false,
             PushResult::Refused(reason) => reason.is_final(),
@@ -173,7 +186,7 @@ impl Server {
             }),
             Stage::Authenticated | Stage::Unreachable | Stage::CheckedOut => None,
         };
-        let again = order.is_some() && enrollment.queue.has_open();
+        let again = order.is_some() && self.owes_push(slot);
         self.set_alarm(slot, again.then_some(now + self.settings.repush_every));
         order
     }

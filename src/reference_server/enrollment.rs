@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Identity;
+use super::defect::{Defect, Defects};
 use super::queue::Queue;
 use crate::protocol::checkin::TokenUpdate;
 use crate::time::SimTime;
@@ -26,6 +27,10 @@ pub(super) struct Enrollment {
     pub(super) epoch: u32,
     /// The bootstrap token that a Mac has left here.
     pub(super) bootstrap_token: Option<Box<[u8]>>,
+    /// The first token of the channel, whatever it has now.
+    first_token: Option<Box<[u8]>>,
+    /// When it came with another certificate than before.
+    pub(super) renewed: Option<SimTime>,
 }
 
 /// Whose channel it is.
@@ -73,13 +78,17 @@ impl Enrollment {
             alarm: None,
             epoch: 0,
             bootstrap_token: None,
+            first_token: None,
+            renewed: None,
         }
     }
 
     /// Begins a new enrolment: nothing of the one before is left.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, defects: Defects) {
         self.stage = Stage::Authenticated;
-        self.queue.clear();
+        if !defects.has(Defect::StaleAfterReenroll) {
+            self.queue.clear();
+        }
         self.bootstrap_token = None;
         self.last_contact = None;
     }
@@ -100,11 +109,17 @@ impl Enrollment {
         }
     }
 
-    pub(super) fn enable(&mut self, message: &TokenUpdate) {
+    pub(super) fn enable(&mut self, message: &TokenUpdate, defects: Defects) {
         self.epoch += 1;
+        let token: Box<[u8]> = message.token.as_slice().into();
+        let token = if defects.has(Defect::PushesOldToken) {
+            self.first_token.get_or_insert(token).clone()
+        } else {
+            token
+        };
         self.stage = Stage::Enabled(PushTarget {
             topic: message.topic.as_str().into(),
-            token: message.token.as_slice().into(),
+            token,
             magic: message.magic.as_str().into(),
         });
     }

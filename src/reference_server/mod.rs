@@ -12,12 +12,18 @@
 //! A user of a Mac or Shared iPad has a channel of its own, with its own queue, token and session,
 //! under the identity of its device: it begins with a TokenUpdate that names the user, and ends
 //! with the enrolment of the device.
+//!
+//! It can be told to break them: each [`Defect`] is a bug that was found in the field.
 
 mod admin;
 mod answer;
+mod booking;
+mod defect;
 mod enrollment;
+mod push_worker;
 mod queue;
 mod services;
+mod trouble;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -25,12 +31,17 @@ use std::time::Duration;
 
 pub use admin::{PushOrder, PushResult, Submission, Ticket, WithPush};
 pub use answer::Answer;
+use booking::Next;
+pub use defect::{Defect, Defects};
 use enrollment::{Enrollment, Holder, Stage};
+use push_worker::PushWorker;
 pub use services::NetworkUsers;
 
 use crate::protocol::checkin::{CheckIn, TokenUpdate, User};
 use crate::protocol::status_report::{Status, StatusReport};
+use crate::seed::Seed;
 use crate::time::SimTime;
+use trouble::Trouble;
 
 /// SHA-256 over the DER of the certificate a request was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +61,10 @@ pub struct Settings {
     pub configures: bool,
     /// What happens to network users of Macs.
     pub network_users: NetworkUsers,
+    /// What is wrong with the server.
+    pub defects: Defects,
+    /// What defects draw with that strike at random.
+    pub seed: Seed,
 }
 
 impl Default for Settings {
@@ -60,6 +75,8 @@ impl Default for Settings {
             push_topic: None,
             configures: true,
             network_users: NetworkUsers::default(),
+            defects: Defects::default(),
+            seed: Seed(1),
         }
     }
 }
@@ -71,6 +88,8 @@ pub struct Reply {
     pub status: u16,
     /// A command, what a check-in message asked for, or nothing.
     pub body: Vec<u8>,
+    /// How long the driver lets the device wait for it; zero for a server without defects.
+    pub delay: Duration,
 }
 
 impl Reply {
@@ -83,15 +102,22 @@ impl Reply {
     const GONE: Self = Self::of(410);
     /// Not enrolled, or with another certificate; 500, as NanoMDM answers.
     const NOT_ENROLLED: Self = Self::of(500);
+    /// By a defect.
+    const FAILED: Self = Self::of(500);
 
     const fn with(body: Vec<u8>) -> Self {
-        Self { status: 200, body }
+        Self {
+            status: 200,
+            body,
+            delay: Duration::ZERO,
+        }
     }
 
     const fn of(status: u16) -> Self {
         Self {
             status,
             body: Vec::new(),
+            delay: Duration::ZERO,
         }
     }
 }
@@ -106,6 +132,9 @@ pub struct Server {
     slot_of_identity: HashMap<Identity, u32>,
     /// Who is to be looked at when; exactly the enrollments whose `alarm` is set.
     alarms: BTreeSet<(SimTime, u32)>,
+    /// What only defects need.
+    trouble: Trouble,
+    push_worker: PushWorker,
 }
 
 /// The most users of one device: far more than share a Mac or an iPad.
@@ -125,12 +154,30 @@ impl Server {
 
     /// Takes a check-in message.
     pub fn check_in(&mut self, now: SimTime, identity: Option<Identity>, body: &[u8]) -> Reply {
+        if self.fails_by_chance() {
+            return Reply::FAILED;
+        }
+        let reply = self.checked_in(now, identity, body);
+        self.slowed(reply)
+    }
+
+    /// Takes a status report and answers with the next command, or with nothing to end the
+    /// session.
+    pub fn connect(&mut self, now: SimTime, identity: Option<Identity>, body: &[u8]) -> Reply {
+        if self.fails_by_chance() {
+            return Reply::FAILED;
+        }
+        let reply = self.connected(now, identity, body);
+        self.slowed(reply)
+    }
+
+    fn checked_in(&mut self, now: SimTime, identity: Option<Identity>, body: &[u8]) -> Reply {
         let Some(identity) = identity else {
             return Reply::BAD_REQUEST;
         };
         match CheckIn::decode(body) {
             Ok(CheckIn::Authenticate(message)) => {
-                self.authenticate(identity, &message.udid, &message.topic)
+                self.authenticate(now, identity, &message.udid, &message.topic)
             }
             Ok(CheckIn::TokenUpdate(message)) => self.token_update(now, identity, &message),
             Ok(CheckIn::CheckOut(message)) => self.check_out(identity, &message),
@@ -146,9 +193,7 @@ impl Server {
         }
     }
 
-    /// Takes a status report and answers with the next command, or with nothing to end the
-    /// session.
-    pub fn connect(&mut self, now: SimTime, identity: Option<Identity>, body: &[u8]) -> Reply {
+    fn connected(&mut self, now: SimTime, identity: Option<Identity>, body: &[u8]) -> Reply {
         let Some(identity) = identity else {
             return Reply::BAD_REQUEST;
         };
@@ -163,28 +208,21 @@ impl Server {
         let Some(slot) = slot else {
             return Reply::NOT_ENROLLED;
         };
-        let enrollment = &mut self.enrollments[slot as usize];
-        match (&report.status, &report.uuid) {
-            (Status::Idle, _) => enrollment.queue.begin_session(),
-            (Status::NotNow, Some(uuid)) => enrollment.queue.refuse(uuid),
-            (Status::Acknowledged | Status::Error | Status::CommandFormatError, Some(uuid)) => {
-                enrollment.queue.settle(uuid)
-            }
-            // A result of no command that could be told: nothing to book.
-            (
-                Status::NotNow | Status::Acknowledged | Status::Error | Status::CommandFormatError,
-                None,
-            ) => {}
-            (Status::Unknown(_), _) => return Reply::BAD_REQUEST,
+        self.catch_up(now, slot);
+        let next = self.book(now, slot, &report);
+        if let Next::Refuse(reply) = next {
+            return reply;
         }
-        enrollment.last_contact = Some(now);
-        if let Some(command) = enrollment.queue.offer() {
-            let body = command.to_vec();
+        self.enrollments[slot as usize].last_contact = Some(now);
+        let asks = report.status == Status::Idle;
+        if matches!(next, Next::Offer)
+            && let Some(body) = self.offer(now, slot, asks)
+        {
             // A session that a device began by itself may break off as any other.
-            if enrollment.alarm.is_none() {
+            if self.enrollments[slot as usize].alarm.is_none() {
                 self.set_alarm(slot, Some(now + self.settings.repush_every));
             }
-            return Reply { status: 200, body };
+            return Reply::with(body.to_vec());
         }
         self.end_session(now, slot, report.status == Status::NotNow);
         Reply::EMPTY
@@ -192,6 +230,9 @@ impl Server {
 
     /// When [`Server::tick`] has something to do; `None` for not before the next request.
     pub fn deadline(&self) -> Option<SimTime> {
+        if self.push_worker.is_ready() {
+            return Some(SimTime::ZERO);
+        }
         self.alarms.first().map(|(at, _)| *at)
     }
 
@@ -208,12 +249,13 @@ impl Server {
                 .last_contact
                 .map(|contact| contact + self.settings.repush_every)
                 .filter(|patience| *patience > now);
+            self.catch_up(now, slot);
             match in_session {
                 Some(patience) => self.set_alarm(slot, Some(patience)),
                 None => orders.extend(self.order_push(now, slot)),
             }
         }
-        orders
+        self.with_worker(orders)
     }
 
     /// How many commands of the enrollment `id` have no final result.
@@ -223,7 +265,7 @@ impl Server {
             .map_or(0, |slot| self.enrollments[*slot as usize].queue.open())
     }
 
-    fn authenticate(&mut self, identity: Identity, udid: &str, topic: &str) -> Reply {
+    fn authenticate(&mut self, now: SimTime, identity: Identity, udid: &str, topic: &str) -> Reply {
         // A colon is what tells a user's id from a device's.
         if !self.takes_topic(topic) || udid.is_empty() || udid.contains(':') {
             return Reply::BAD_REQUEST;
@@ -240,9 +282,13 @@ impl Server {
                 self.add(udid.into(), Holder::Device { identity, users })
             }
         };
+        let defects = self.settings.defects;
         for slot in self.channels_of(slot) {
-            self.enrollments[slot as usize].begin();
+            self.enrollments[slot as usize].begin(defects);
             self.set_alarm(slot, None);
+        }
+        if known.is_some() && owner.is_none() {
+            self.enrollments[slot as usize].renewed = Some(now);
         }
         if let Holder::Device {
             identity: bound, ..
@@ -269,14 +315,15 @@ impl Server {
                 None => return Reply::GONE,
             },
         };
+        self.catch_up(now, slot);
         let enrollment = &mut self.enrollments[slot as usize];
         let is_first = matches!(enrollment.stage, Stage::Authenticated);
-        enrollment.enable(message);
+        enrollment.enable(message, self.settings.defects);
         if is_first && message.awaiting_configuration && self.settings.configures {
-            self.configure(slot);
+            self.configure(now, slot);
         }
-        let enrollment = &mut self.enrollments[slot as usize];
-        if enrollment.queue.has_open() {
+        let enrollment = &self.enrollments[slot as usize];
+        if self.owes_push(slot) {
             // Not at once: a push right after TokenUpdate can be lost, because APNs may not know
             // the topic yet (protocol.md 2.5).
             let soon = now + self.settings.repush_after;
@@ -340,15 +387,15 @@ impl Server {
     }
 
     fn end_session(&mut self, now: SimTime, slot: u32, last_was_not_now: bool) {
-        let enrollment = &mut self.enrollments[slot as usize];
-        enrollment.last_contact = None;
+        self.enrollments[slot as usize].last_contact = None;
         // After a last NotNow the device comes back by itself.
-        let stranded = enrollment.queue.has_open() && !last_was_not_now;
+        let stranded = self.owes_push(slot) && !last_was_not_now;
         let alarm = stranded.then_some(now + self.settings.repush_after);
         self.set_alarm(slot, alarm);
     }
 
     fn set_alarm(&mut self, slot: u32, alarm: Option<SimTime>) {
+        let alarm = alarm.filter(|_| !self.settings.defects.has(Defect::PushesOnce));
         let current = &mut self.enrollments[slot as usize].alarm;
         if *current == alarm {
             return;

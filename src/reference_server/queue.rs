@@ -6,6 +6,11 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::ids::CommandUuid;
+use crate::time::SimTime;
+
+mod damage;
+
+use damage::Damage;
 
 /// The most commands one channel may have open. Far above what any scenario means to queue for one
 /// device, and reached only by an operator that never looks at its answers.
@@ -21,14 +26,18 @@ pub(super) struct Queue {
     /// Every CommandUUID this channel ever had and, while it is open, its place.
     places: BTreeMap<CommandUuid, Option<u64>>,
     arrivals: u64,
+    /// What only defects need.
+    damage: Damage,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Queued {
     uuid: CommandUuid,
     body: Arc<[u8]>,
+    added: SimTime,
     /// A device cannot have a result for what it never saw.
     was_offered: bool,
+    was_refused: bool,
 }
 
 /// Why a command was not queued.
@@ -44,7 +53,12 @@ pub(super) enum QueueError {
 
 impl Queue {
     /// Puts a command at the end.
-    pub(super) fn add(&mut self, uuid: &CommandUuid, body: Arc<[u8]>) -> Result<(), QueueError> {
+    pub(super) fn add(
+        &mut self,
+        now: SimTime,
+        uuid: &CommandUuid,
+        body: Arc<[u8]>,
+    ) -> Result<(), QueueError> {
         if self.places.contains_key(uuid) {
             return Err(QueueError::Reused);
         }
@@ -57,7 +71,9 @@ impl Queue {
         let queued = Queued {
             uuid: uuid.clone(),
             body,
+            added: now,
             was_offered: false,
+            was_refused: false,
         };
         self.ready.insert(place, queued);
         Ok(())
@@ -78,8 +94,9 @@ impl Queue {
     /// Takes note of a NotNow. A command that is not open or was never offered is no concern.
     pub(super) fn refuse(&mut self, uuid: &CommandUuid) {
         if let Some(place) = self.offered_place(uuid)
-            && let Some(queued) = self.ready.remove(&place)
+            && let Some(mut queued) = self.take(place)
         {
+            queued.was_refused = true;
             self.refused.insert(place, queued);
         }
     }
@@ -87,8 +104,7 @@ impl Queue {
     /// Takes note of a final result. A command that is not open or was never offered is no concern.
     pub(super) fn settle(&mut self, uuid: &CommandUuid) {
         if let Some(place) = self.offered_place(uuid) {
-            self.ready.remove(&place);
-            self.refused.remove(&place);
+            self.take(place);
             self.places.insert(uuid.clone(), None);
         }
     }
@@ -99,8 +115,7 @@ impl Queue {
         let Some(Some(place)) = self.places.get(uuid).copied() else {
             return false;
         };
-        self.ready.remove(&place);
-        self.refused.remove(&place);
+        self.take(place);
         self.places.insert(uuid.clone(), None);
         true
     }
@@ -110,14 +125,22 @@ impl Queue {
         let dropped = [
             std::mem::take(&mut self.ready),
             std::mem::take(&mut self.refused),
+            std::mem::take(&mut self.damage).shelved,
         ];
         for queued in dropped.into_iter().flat_map(BTreeMap::into_values) {
             self.places.insert(queued.uuid, None);
         }
     }
 
+    /// Every open command, whether refused or not, in order of arrival.
+    pub(super) fn open_uuids(&self) -> Vec<CommandUuid> {
+        let mut queued: Vec<_> = self.ready.iter().chain(&self.refused).collect();
+        queued.sort_unstable_by_key(|(place, _)| **place);
+        queued.into_iter().map(|(_, it)| it.uuid.clone()).collect()
+    }
+
     pub(super) fn open(&self) -> usize {
-        self.ready.len() + self.refused.len()
+        self.ready.len() + self.refused.len() + self.damage.shelved.len()
     }
 
     pub(super) fn has_open(&self) -> bool {
@@ -126,10 +149,19 @@ impl Queue {
 
     fn offered_place(&self, uuid: &CommandUuid) -> Option<u64> {
         let place = (*self.places.get(uuid)?)?;
-        let queued = self
-            .ready
-            .get(&place)
-            .or_else(|| self.refused.get(&place))?;
-        queued.was_offered.then_some(place)
+        self.at(place)?.was_offered.then_some(place)
+    }
+
+    fn at(&self, place: u64) -> Option<&Queued> {
+        let refused = || self.refused.get(&place);
+        let shelved = || self.damage.shelved.get(&place);
+        self.ready.get(&place).or_else(refused).or_else(shelved)
+    }
+
+    fn take(&mut self, place: u64) -> Option<Queued> {
+        let ready = self.ready.remove(&place);
+        ready
+            .or_else(|| self.refused.remove(&place))
+            .or_else(|| self.damage.shelved.remove(&place))
     }
 }

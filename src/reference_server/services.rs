@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ::plist::Dictionary;
+use serde::{Deserialize, Serialize};
 
 use super::enrollment::Stage;
 use super::{Identity, Reply, Server};
@@ -12,9 +13,11 @@ use crate::protocol::checkin::{
     SetBootstrapToken, TokenData, UserAuthenticate, UserChallenge, WayBack,
 };
 use crate::protocol::command::encode_command;
+use crate::time::SimTime;
 
 /// What the server does with network users who log in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NetworkUsers {
     /// 410: they are not managed, as NanoMDM has it.
     #[default]
@@ -23,6 +26,21 @@ pub enum NetworkUsers {
     ZeroLength,
     /// A challenge, and a token for whatever response.
     Digest,
+}
+
+impl NetworkUsers {
+    /// The words that name them.
+    pub const WORDS: [&str; 3] = ["unmanaged", "zero-length", "digest"];
+
+    /// What `word` names.
+    pub fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "unmanaged" => Some(Self::Unmanaged),
+            "zero-length" => Some(Self::ZeroLength),
+            "digest" => Some(Self::Digest),
+            _ => None,
+        }
+    }
 }
 
 /// A Mac's token is far shorter; what is longer is none.
@@ -127,14 +145,14 @@ impl Server {
     }
 
     /// Setup Assistant waits: DeviceConfigured lets it go on.
-    pub(super) fn configure(&mut self, slot: u32) {
+    pub(super) fn configure(&mut self, now: SimTime, slot: u32) {
         let enrollment = &mut self.enrollments[slot as usize];
         let uuid = format!("configured-{}-{}", enrollment.id, enrollment.epoch);
         let mut command = Dictionary::new();
         command.insert("RequestType".into(), "DeviceConfigured".into());
         let body: Arc<[u8]> = encode_command(&uuid, &command).into();
         // Its number is new with each TokenUpdate, and a queue that is full needs no command more.
-        let _ = enrollment.queue.add(&CommandUuid(uuid.into()), body);
+        let _ = enrollment.queue.add(now, &CommandUuid(uuid.into()), body);
     }
 
     fn bootstrap_token(&self, slot: u32) -> Option<Vec<u8>> {

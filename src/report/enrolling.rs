@@ -27,6 +27,9 @@ pub struct EnrollmentReport {
     pub cloned: u64,
     /// Devices that went on with what an earlier run enrolled them with.
     pub resumed: u64,
+    /// Devices that were let go before time zero, most of them by an earlier run.
+    #[serde(default)]
+    pub left: u64,
     /// Identities that nobody enrolled with; a one-time challenge is spent on each.
     pub burnt: u64,
 }
@@ -86,6 +89,7 @@ impl EnrollmentReport {
             renewed: enrolling.renewed,
             cloned: enrolling.cloned,
             resumed: enrolling.resumed,
+            left: enrolling.left,
             burnt: enrolling.burnt,
         })
     }
@@ -97,6 +101,7 @@ impl EnrollmentReport {
             (self.renewed, "renewed"),
             (self.cloned, "cloned"),
             (self.resumed, "devices resumed"),
+            (self.left, "not managed since an earlier run"),
             (
                 self.burnt,
                 "identities nobody enrolled with, and their challenges spent",

@@ -9,10 +9,11 @@ use crate::record::interval::Interval;
 use super::enrolling::EnrollmentReport;
 use super::expect::ExpectationResult;
 use super::failed::FailedGroup;
+use super::finding::{Finding, FindingExample};
 use super::latency::{Latency, count, show};
 use super::threshold::ThresholdResult;
 use super::validity::Validity;
-use super::{Outcome, PhaseReport, Report, plot, text};
+use super::{CauseShare, Outcome, PhaseReport, Report, plot, text};
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -61,8 +62,20 @@ impl Page<'_> {
         text::reasons(reasons)
     }
 
+    fn shares(&self, shares: &[CauseShare]) -> String {
+        text::shares(shares)
+    }
+
     fn error(&self, group: &FailedGroup) -> String {
         group.line()
+    }
+
+    fn finding(&self, finding: &Finding) -> String {
+        finding.line()
+    }
+
+    fn example(&self, example: &FindingExample) -> String {
+        example.line()
     }
 
     fn found(&self, result: &ExpectationResult) -> String {

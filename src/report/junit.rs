@@ -1,9 +1,11 @@
-//! The report as JUnit XML: one case per threshold, one per cohort, one per expectation.
+//! The report as JUnit XML: one case per threshold, one per cohort, one per expectation, one per
+//! rule of servers.
 
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 
 use super::Report;
 use super::text::{found, observed};
+use crate::rule::Rule;
 
 /// `junit.xml`. A cohort fails when the target owns some of its pending commands' waits or devices
 /// of it did not enrol, which is what its administrator would ask first.
@@ -57,11 +59,20 @@ pub fn render(report: &Report) -> String {
         ));
         cohorts.add_test_case(case);
     }
+    let mut rules = TestSuite::new("rules");
+    for rule in Rule::ALL {
+        let found = report.findings.iter().find(|it| it.rule == rule.name());
+        let status = match found {
+            Some(finding) if finding.is_new() => failure(&finding.line()),
+            Some(_) | None => TestCaseStatus::success(),
+        };
+        rules.add_test_case(case(rule.name(), "rules", status));
+    }
     let mut document = Document::new(format!("mdmstorm {}", report.scenario));
     if !report.expectations.is_empty() {
         document.add_test_suite(expectations);
     }
-    document.add_test_suites([thresholds, cohorts]);
+    document.add_test_suites([thresholds, cohorts, rules]);
     document
         .to_string()
         .expect("a document that is written to memory does not fail")

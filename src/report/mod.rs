@@ -6,31 +6,39 @@
 
 pub mod caveat;
 pub mod enrolling;
+pub mod evidence;
 pub mod exit;
 pub mod expect;
 pub mod failed;
+pub mod finding;
 pub mod hlog;
 pub mod html;
 pub mod junit;
 pub mod latency;
 mod plot;
+mod slow;
+pub mod story;
 mod summary;
 pub mod text;
 pub mod threshold;
 pub mod validity;
+pub mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::finding::Findings;
 use crate::metric::{Phase, Threshold};
+use crate::rule::Rule;
 use crate::time::WallTime;
 
 use caveat::{Caveat, CaveatLine};
 use enrolling::EnrollmentReport;
 use expect::{Expectation, ExpectationResult};
 use failed::FailedGroup;
+use finding::Finding;
 use latency::Latency;
 use threshold::ThresholdResult;
 use validity::{ConnectionTally, Health, Signal, Validity};
@@ -71,6 +79,10 @@ pub struct RunFacts {
     pub thresholds: Vec<Threshold>,
     /// What the scenario said would come of it.
     pub expectations: Vec<Expectation>,
+    /// The rules that the server broke.
+    pub findings: Findings,
+    /// Those of them that the scenario says are known.
+    pub accepted: BTreeSet<Rule>,
     /// Settings left at a default that rests on an assumption.
     pub assumptions: Vec<Assumption>,
     /// The path of the results bundle, as a person would type it; empty for none.
@@ -148,6 +160,9 @@ pub struct Report {
     pub latency: Latencies,
     /// Open commands by cause, most frequent first.
     pub pending: Vec<PendingGroup>,
+    /// Commands that were open for long, whatever became of them later.
+    #[serde(default)]
+    pub slow: Slow,
     /// Failed commands by request type and error, most frequent first.
     pub failed: Vec<FailedGroup>,
     /// Rules the server broke.
@@ -274,11 +289,53 @@ pub struct PendingGroup {
     pub oldest_ms: f64,
     /// What an administrator would try.
     pub remedy: String,
+    /// Which they are, the most first.
+    pub shares: Vec<CauseShare>,
     /// What their NotNow is for and how often, when that is the cause.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, u64>,
     /// The oldest of them, with the facts.
     pub examples: Vec<PendingExample>,
+}
+
+/// The commands of one cohort and request type among those of a cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct CauseShare {
+    /// The cohort.
+    pub cohort: String,
+    /// The request type.
+    pub request: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Commands that were open for longer than a limit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct Slow {
+    /// The limit in milliseconds (`report.slow-after`); null when nobody asked.
+    pub after_ms: Option<f64>,
+    /// What they waited for when it passed, most frequent first.
+    pub causes: Vec<SlowGroup>,
+}
+
+/// Commands that waited for the same when the limit passed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct SlowGroup {
+    /// Why they waited.
+    pub cause: String,
+    /// Who was responsible.
+    pub owner: String,
+    /// How many.
+    pub count: u64,
+    /// What an administrator would have tried.
+    pub remedy: String,
+    /// Which they were, the most first.
+    pub shares: Vec<CauseShare>,
+    /// One of them, as it stood then.
+    pub example: PendingExample,
 }
 
 /// One open command.
@@ -299,18 +356,6 @@ pub struct PendingExample {
     pub phase: String,
     /// The facts that say why it waits.
     pub evidence: String,
-}
-
-/// A rule the server broke.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub struct Finding {
-    /// The rule.
-    pub rule: String,
-    /// How often.
-    pub count: u64,
-    /// Some of them.
-    pub examples: Vec<String>,
 }
 
 /// One cohort.

@@ -11,12 +11,13 @@ use super::caveat::{Caveat, CaveatLine};
 use super::enrolling::EnrollmentReport;
 use super::exit::Exit;
 use super::latency::{Latency, count, millis, share};
+use super::slow;
 use super::threshold::evaluate;
 use super::validity::{Evidence, Validity, judge};
 use super::{
     Beside, CohortReport, Commands, Devices, HealthReport, Latencies, Outcome, PendingExample,
     PendingGroup, PhaseReport, Pushes, Report, RunFacts, SCHEMA_VERSION, StageReport, expect,
-    failed,
+    failed, finding,
 };
 
 /// How many open commands of a cause are shown with their facts.
@@ -50,7 +51,9 @@ impl Report {
             .collect();
         let missed = thresholds.iter().any(|result| !result.passed)
             || expectations.iter().any(|result| !result.passed);
-        let exit_code = exit_code(account, run, validity, missed);
+        let findings = finding::all(run);
+        let has_findings = findings.iter().any(finding::Finding::is_new);
+        let exit_code = exit_code(account, run, validity, (has_findings, missed));
         let total = account.tally(|_, _| true);
         let pending = pending(account);
         Self {
@@ -62,7 +65,7 @@ impl Report {
             },
             validity,
             exit_code,
-            sentence: sentence(&total, &pending),
+            sentence: sentence(account, &total, &pending),
             scenario: run.scenario.clone(),
             seed: run.seed,
             plan_hash: run.plan_hash.clone(),
@@ -80,8 +83,9 @@ impl Report {
             caveats: caveats(account, run, &latency),
             latency,
             pending,
+            slow: slow::slow(account),
             failed: failed::groups(account),
-            findings: Vec::new(),
+            findings,
             thresholds,
             expectations,
             cohorts: cohorts(account),
@@ -95,13 +99,19 @@ impl Report {
     }
 }
 
-fn exit_code(account: &Account, run: &RunFacts, validity: Validity, missed: bool) -> u8 {
+fn exit_code(
+    account: &Account,
+    run: &RunFacts,
+    validity: Validity,
+    (has_findings, missed): (bool, bool),
+) -> u8 {
     let unreachable = run.target_unreachable || run.enrollment_failed || account.target_silent;
     let reasons = [
         (unreachable, Exit::TargetUnreachable),
         (run.incomplete, Exit::Incomplete),
         (validity == Validity::Invalid, Exit::NotTrustworthy),
         (run.interrupted, Exit::Interrupted),
+        (has_findings, Exit::Findings),
         (missed, Exit::ThresholdMissed),
     ];
     let holding: Vec<Exit> = reasons
@@ -111,7 +121,10 @@ fn exit_code(account: &Account, run: &RunFacts, validity: Validity, missed: bool
     Exit::first(&holding)
 }
 
-fn sentence(total: &Tally, pending: &[PendingGroup]) -> String {
+fn sentence(account: &Account, total: &Tally, pending: &[PendingGroup]) -> String {
+    if total.ordered == 0 && account.orderer == Orderer::Operator {
+        return sentence_about_devices(account);
+    }
     let (completed, ordered) = (count(total.completed), count(total.ordered));
     let mut text = format!("{completed} of {ordered} commands completed");
     if total.failed > 0 {
@@ -136,6 +149,17 @@ fn sentence(total: &Tally, pending: &[PendingGroup]) -> String {
         }
     }
     text
+}
+
+/// What there is to say when nothing was ordered, as when devices do nothing but enrol.
+fn sentence_about_devices(account: &Account) -> String {
+    let devices = account.all_devices();
+    let (enrolled, planned) = (count(devices.enrolled), count(devices.planned));
+    let mut text = format!("{enrolled} of {planned} devices enrolled");
+    if devices.enrollment_failed > 0 {
+        text += &format!(", {} failed", count(devices.enrollment_failed));
+    }
+    text + "; nothing was ordered."
 }
 
 fn latencies(account: &Account, wanted: impl Fn(Option<u16>, u16) -> bool + Copy) -> Latencies {
@@ -253,6 +277,10 @@ fn pending(account: &Account) -> Vec<PendingGroup> {
                     .first()
                     .map_or(0.0, |pending| millis(pending.age_micros)),
                 remedy: cause.remedy().to_owned(),
+                shares: slow::shares(
+                    account,
+                    members.iter().map(|it| ((it.cohort, it.request), 1)),
+                ),
                 reasons: reasons(&members),
                 examples: members
                     .iter()
@@ -276,7 +304,7 @@ fn reasons(members: &[&Pending]) -> BTreeMap<String, u64> {
     reasons
 }
 
-fn example(account: &Account, pending: &Pending) -> PendingExample {
+pub(super) fn example(account: &Account, pending: &Pending) -> PendingExample {
     PendingExample {
         order: pending.order.0,
         channel: pending.channel.to_string(),

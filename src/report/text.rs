@@ -1,14 +1,16 @@
 //! The report on a terminal: what completed, how long it took, who was responsible, what is pending
 //! and why.
 
-use std::collections::BTreeMap;
+mod waits;
+
 use std::fmt::Write as _;
 
 use super::expect::ExpectationResult;
 use super::latency::{Latency, count, show};
 use super::threshold::{ThresholdResult, Unit};
 use super::validity::{ConnectionTally, Validity};
-use super::{Outcome, PhaseReport, Report};
+use super::{Outcome, PhaseReport, Report, finding};
+pub(super) use waits::{reasons, shares};
 
 /// Whether words that matter are coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +26,15 @@ impl Paint {
         self.wrap("1;32", text)
     }
 
-    fn bad(self, text: &str) -> String {
+    pub(super) fn bad(self, text: &str) -> String {
         self.wrap("1;31", text)
     }
 
-    fn doubtful(self, text: &str) -> String {
+    pub(super) fn doubtful(self, text: &str) -> String {
         self.wrap("1;33", text)
     }
 
-    fn heading(self, text: &str) -> String {
+    pub(super) fn heading(self, text: &str) -> String {
         self.wrap("1", text)
     }
 
@@ -52,8 +54,10 @@ pub fn render(report: &Report, paint: Paint) -> String {
     latencies(&mut text, report, paint);
     enrolling(&mut text, report, paint);
     phases(&mut text, report, paint);
-    pending(&mut text, report, paint);
-    failed(&mut text, report, paint);
+    waits::pending(&mut text, report, paint);
+    waits::slow(&mut text, report, paint);
+    waits::failed(&mut text, report, paint);
+    finding::write(&mut text, report, paint);
     expectations(&mut text, report, paint);
     thresholds(&mut text, report, paint);
     health(&mut text, report, paint);
@@ -216,6 +220,11 @@ fn enrolling(text: &mut String, report: &Report, paint: Paint) {
         );
         line(text, &format!("           {}", failure.example));
     }
+    if let Some(more) = enrolling.failures.len().checked_sub(FAILURES_SHOWN)
+        && more > 0
+    {
+        line(text, &format!("   and {more} more kinds of failures"));
+    }
 }
 
 fn phases(text: &mut String, report: &Report, paint: Paint) {
@@ -249,68 +258,6 @@ pub(super) fn owners(phase: &PhaseReport) -> String {
         })
         .collect();
     shares.join(", ")
-}
-
-fn pending(text: &mut String, report: &Report, paint: Paint) {
-    if report.pending.is_empty() {
-        return;
-    }
-    heading(text, paint, "pending");
-    for group in &report.pending {
-        let cause = paint.doubtful(&group.cause);
-        line(
-            text,
-            &format!(
-                "   {:>6}  {cause}  owner {}, oldest {}",
-                count(group.count),
-                group.owner,
-                show(Some(group.oldest_ms)),
-            ),
-        );
-        if !group.reasons.is_empty() {
-            let reasons = reasons(&group.reasons);
-            line(text, &format!("           NotNow for {reasons}"));
-        }
-        if let Some(example) = group.examples.first() {
-            let (request, channel) = (&example.request, &example.channel);
-            let evidence = &example.evidence;
-            line(
-                text,
-                &format!("           {request} on {channel}: {evidence}"),
-            );
-        }
-        line(text, &format!("           try: {}", group.remedy));
-    }
-}
-
-/// Reasons of NotNow, the most frequent first: `locked 40, before-first-unlock 2`.
-pub(super) fn reasons(reasons: &BTreeMap<String, u64>) -> String {
-    let mut reasons: Vec<_> = reasons.iter().collect();
-    reasons.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
-    let parts = reasons
-        .iter()
-        .map(|(why, n)| format!("{why} {}", count(**n)));
-    parts.collect::<Vec<_>>().join(", ")
-}
-
-fn failed(text: &mut String, report: &Report, paint: Paint) {
-    if report.failed.is_empty() {
-        return;
-    }
-    heading(text, paint, "failed");
-    let mut told = None;
-    for group in &report.failed {
-        let (number, request, error) = (count(group.count), &group.request, group.line());
-        let cause = group
-            .cause
-            .as_deref()
-            .map_or_else(String::new, |cause| format!("  {}", paint.doubtful(cause)));
-        line(text, &format!("   {number:>6}  {request}: {error}{cause}"));
-        if let Some(remedy) = group.remedy.as_ref().filter(|it| told != Some(*it)) {
-            line(text, &format!("           try: {remedy}"));
-            told = Some(remedy);
-        }
-    }
 }
 
 fn expectations(text: &mut String, report: &Report, paint: Paint) {

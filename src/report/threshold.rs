@@ -46,7 +46,7 @@ pub fn evaluate(threshold: &Threshold, account: &Account) -> ThresholdResult {
             Metric::Phase(_) | Metric::PendingAge => true,
             // Nobody had to enrol: all were enrolled in an earlier run.
             Metric::Enrollment => {
-                let resumed = account.enrolling.resumed;
+                let resumed = account.enrolling.resumed + account.enrolling.left;
                 resumed > 0 && resumed >= account.all_devices().planned
             }
             Metric::PushToCompletion

@@ -33,7 +33,7 @@ impl Validity {
     }
 }
 
-/// Connections of devices to the target.
+/// Connections of devices, to the target and on the way to an identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ConnectionTally {

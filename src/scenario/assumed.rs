@@ -266,6 +266,22 @@ pub const ASSUMED: &[Assumption] = &[
         "none: only certificates' validity counts",
         "how X.509 is judged; vendors' \"a few minutes\" has no other ground (protocol 8)",
     ),
+    inferred(
+        "findings.settle",
+        "5s",
+        "servers work asynchronously; no figure is published (targets 11.1)",
+    ),
+    inferred(
+        "findings.push-within",
+        "1m",
+        "servers push at once or from a queue; no figure is published (targets 10 C)",
+    ),
+    inferred(
+        "findings.repush-within",
+        "15m",
+        "Apple asks for a push and names no time (protocol 1.4)",
+    ),
+    inferred("findings.event-within", "1m", "nothing published"),
 ];
 
 /// The assumption behind `key`.

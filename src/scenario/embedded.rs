@@ -1,4 +1,4 @@
-//! How the bundled reference server enrols devices.
+//! How the bundled reference server enrols devices, and what is wrong with it.
 //!
 //! The server reads it too, when it runs alone: one type, so that scenario and command line cannot
 //! mean different things.
@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::found::Found;
+use crate::reference_server::{Defect, Defects, NetworkUsers};
 
-/// The reference server as a target: what its administrator would configure about enrolment.
+/// The reference server as a target: what its administrator would configure about enrolment, and
+/// what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct EmbeddedTarget {
@@ -37,6 +39,10 @@ pub struct EmbeddedTarget {
     pub account_token: Option<String>,
     /// Whether ACME issues to devices alone that attest their key.
     pub attestation: bool,
+    /// What happens to network users of Macs.
+    pub network_users: NetworkUsers,
+    /// What is wrong with it.
+    pub defects: Defects,
 }
 
 /// What a device shows to be given a certificate by SCEP.
@@ -93,6 +99,8 @@ impl Default for EmbeddedTarget {
             configures: true,
             account_token: None,
             attestation: true,
+            network_users: NetworkUsers::default(),
+            defects: Defects::default(),
         }
     }
 }
@@ -170,5 +178,14 @@ pub(super) fn embedded(found: &Found) -> EmbeddedTarget {
         configures: flag("configures", usual.configures),
         account_token: found.text("account-token").cloned(),
         attestation: flag("attestation", usual.attestation),
+        network_users: word("network-users")
+            .and_then(NetworkUsers::of_word)
+            .unwrap_or(usual.network_users),
+        defects: found
+            .words("defects")
+            .into_iter()
+            .flatten()
+            .filter_map(|name| Defect::find(name))
+            .collect(),
     }
 }

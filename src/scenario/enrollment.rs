@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{IdentityMode, SecretName};
+use crate::device::environment::Terms;
 use crate::protocol::profile::Subject;
 
 /// How devices get into the target.
@@ -158,6 +159,18 @@ pub(super) const ENCODINGS: [&str; 2] = ["rfc9440", "url-pem"];
 pub(super) const KEY_KINDS: [&str; 5] = ["ec-256", "ec-384", "ec-521", "rsa-2048", "rsa-4096"];
 
 impl Enrollment {
+    /// What holds for every device, as far as the way in says it: a profile that is read before a run
+    /// may lay down other things.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            obtains: self.method != Method::Issued,
+            signs: self.identity == IdentityMode::Signature,
+            awaits_configuration: matches!(self.method, Method::Automated { .. }),
+            is_user_enrollment: matches!(self.method, Method::AccountDriven { byod: true, .. }),
+            ..Terms::default()
+        }
+    }
+
     /// Identities are issued, at the usual pace.
     pub const fn issued(identity: IdentityMode) -> Self {
         Self {
@@ -175,9 +188,11 @@ impl Enrollment {
         }
     }
 
-    /// Leads the path of a profile to where it is: the scenario names it relative to itself, in
-    /// `folder`.
-    pub fn locate(&mut self, folder: &Path) {
+    /// Leads the paths of a profile and of the authority to where they are in `folder`.
+    pub(super) fn locate(&mut self, folder: &Path) {
+        for path in [&mut self.ca, &mut self.ca_key].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
         if let Method::Profile(source) | Method::Ota(source) = &mut self.method
             && let ProfileFrom::File(path) = &mut source.from
         {
@@ -209,5 +224,51 @@ impl Enrollment {
             }
         }
         url.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::device::environment::Terms;
+    use crate::scenario::Scenario;
+
+    fn enrollment(lines: &str) -> super::Enrollment {
+        let head = "name = \"t\"\n[target.embedded]\n[[cohorts]]\nname = \"c\"\ncount = 1\n";
+        let scenario = Scenario::parse(&format!("{head}{lines}"), "t.toml");
+        scenario.unwrap().enrollment
+    }
+
+    /// The rule for `https://mdm.example.com` was taken for `https://mdm.example.com:8443` as well: two
+    /// ports in one URL.
+    #[test]
+    fn a_url_is_rewritten_for_the_very_server_that_is_named() {
+        let rules =
+            "[enrollment.rewrite]\n\"https://mdm.example.com\" = \"http://127.0.0.1:9000\"\n";
+        let enrollment = enrollment(rules);
+        let rewritten =
+            |rest: &str| enrollment.rewritten(&format!("https://mdm.example.com{rest}"));
+        for rest in ["", "/mdm", "?a=b"] {
+            assert_eq!(rewritten(rest), format!("http://127.0.0.1:9000{rest}"));
+        }
+        for rest in [":8443/mdm", ".evil.test/mdm"] {
+            assert_eq!(rewritten(rest), format!("https://mdm.example.com{rest}"));
+        }
+    }
+
+    /// A rehearsal played other terms than the run: no Setup Assistant, no user enrolment.
+    #[test]
+    fn the_way_in_says_what_holds_for_devices() {
+        let usual = Terms {
+            obtains: true,
+            ..Terms::default()
+        };
+        assert_eq!(enrollment("").terms(), Terms::default());
+        assert_eq!(enrollment("[enrollment.scep]\n").terms(), usual);
+        let automated = enrollment("[enrollment.automated]\n").terms();
+        assert!(automated.awaits_configuration && !automated.is_user_enrollment);
+        let account = "[enrollment.account-driven]\naccount = \"a@example.com\"\n";
+        assert!(enrollment(account).terms().is_user_enrollment);
+        let theirs = enrollment(&format!("{account}byod = false\n")).terms();
+        assert!(!theirs.is_user_enrollment);
     }
 }

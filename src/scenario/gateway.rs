@@ -1,7 +1,7 @@
 //! The gateway as a scenario sets it up: where it listens, whom it trusts, how much it takes.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Target;
 use super::cohort::Names;
@@ -51,7 +51,7 @@ pub struct ProviderKeySpec {
     pub key_id: String,
     /// Whose it is, `iss` in a token.
     pub team_id: String,
-    /// The PEM file with the public key; like other keys, from where the run begins.
+    /// The PEM file with the public key.
     pub public_key: PathBuf,
     /// The topics it is for; `None` for all.
     pub topics: Option<Vec<String>>,
@@ -60,6 +60,15 @@ pub struct ProviderKeySpec {
 }
 
 impl Apns {
+    /// Leads the paths of certificates and keys to where they are in `folder`.
+    pub(super) fn locate(&mut self, folder: &Path) {
+        let own = [&mut self.push_certificate, &mut self.push_key];
+        let keys = self.provider_keys.iter_mut().map(|it| &mut it.public_key);
+        for path in own.into_iter().flatten().chain(keys) {
+            *path = folder.join(&*path);
+        }
+    }
+
     /// The service as it is at the beginning.
     pub const fn service(&self) -> Service {
         Service {

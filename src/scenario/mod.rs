@@ -3,18 +3,21 @@
 //!
 //! Nothing here reads a file: texts come in, and [`Scenario::files`] says which bytes are needed.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::device::traits::Traits;
 use crate::ids::CohortId;
 use crate::metric::Threshold;
+use crate::rule::Limits;
 use crate::seed::Seed;
 
 mod assumed;
 mod calendar;
 mod cohort;
 pub mod commands;
+mod cut;
 mod document;
 mod embedded;
 mod enrollment;
@@ -22,6 +25,7 @@ mod error;
 mod event;
 mod expect;
 mod fault;
+mod findings;
 mod found;
 mod gateway;
 mod hardware;
@@ -29,6 +33,7 @@ mod keys;
 mod kind;
 mod life;
 mod micromdm;
+mod paths;
 mod preset;
 mod reader;
 mod request;
@@ -47,6 +52,7 @@ mod work;
 
 pub use assumed::{ASSUMED, Assumption, Grade};
 pub use calendar::{written_week_time, written_windows};
+pub use cut::Cut;
 pub use embedded::{AuthorityForm, Challenge, EmbeddedTarget, ReplyCipher, STATIC_CHALLENGE};
 pub use enrollment::{
     Acme, CertificateEncoding, Enrollment, KeyKind, Keys, MachineInfoBy, Method, ProfileFrom, Scep,
@@ -56,6 +62,7 @@ pub use error::{Colour, ScenarioError, ScenarioErrors, suggest};
 pub use event::{Deed, Event, Happening, Reissue, Timeline};
 pub use expect::{Expect, ExpectAt, Expected, HowMany};
 pub use fault::PushFault;
+pub use findings::FindingRules;
 pub use gateway::{Apns, ProviderKeySpec};
 pub use schema::schema;
 pub use transport::{HttpVersions, Transport};
@@ -74,6 +81,8 @@ pub struct Scenario {
     pub starts: Duration,
     /// The server under test.
     pub target: Target,
+    /// The program, and its arguments, that makes the target as good as new; empty when there is none.
+    pub reset: Vec<String>,
     /// How devices talk to it below their requests.
     pub transport: Transport,
     /// How devices get into the target.
@@ -82,6 +91,8 @@ pub struct Scenario {
     pub apns: Apns,
     /// The one who plays the administrator.
     pub operator: Operator,
+    /// How long a command may be open before the report tells what it waits for, in scenario time.
+    pub slow_after: Duration,
     /// Groups of devices; a [`CohortId`] is an index into them.
     pub cohorts: Vec<Cohort>,
     /// Stretches of work, one after another.
@@ -90,11 +101,14 @@ pub struct Scenario {
     pub timeline: Timeline,
     /// What a run must meet.
     pub thresholds: Vec<Threshold>,
+    /// How the server is judged.
+    pub findings: FindingRules,
     /// What is to come of it.
     pub expects: Vec<Expect>,
     /// Defaults that are guesses and that this scenario leaves as they are.
     pub left_default: Vec<&'static Assumption>,
     effective: String,
+    cuts: Vec<Cut>,
 }
 
 /// The server under test.
@@ -110,6 +124,16 @@ pub enum Target {
     Observe(ObserveTarget),
 }
 
+impl Target {
+    /// Where its webhook is listened to, if that is wanted.
+    pub const fn webhook(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Nanomdm(target) | Self::Micromdm(target) => target.webhook,
+            Self::Embedded(_) | Self::Observe(_) => None,
+        }
+    }
+}
+
 /// A server and its API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiTarget {
@@ -123,6 +147,8 @@ pub struct ApiTarget {
     pub ca: Option<PathBuf>,
     /// Headers added to each request.
     pub headers: Vec<(String, String)>,
+    /// Where its webhook is listened to, if that is wanted.
+    pub webhook: Option<SocketAddr>,
 }
 
 /// Any MDM server.
@@ -303,6 +329,15 @@ impl Scenario {
             ExpectAt::Time(at) => Some(at),
             ExpectAt::End => None,
         })
+    }
+
+    /// What findings go by in a run on real time.
+    pub fn limits_of_findings(&self) -> Limits {
+        let limits = self.findings.limits.clone();
+        match self.target {
+            Target::Embedded(_) => limits.of_bundled_server(self.time_scale),
+            Target::Nanomdm(_) | Target::Micromdm(_) | Target::Observe(_) => limits,
+        }
     }
 
     /// The commands of all stages, in order: the index is that of the plan's commands.

@@ -108,6 +108,10 @@ fn check(key: &str, kind: Kind, node: &Node, problems: &mut Problems) -> Option<
                 (Kind::Choice(words), Some(word)) => suggest(word, words.iter().copied()),
                 (Kind::Event, Some(word)) => suggest(word, word::names()),
                 (Kind::Misbehaviour, Some(word)) => suggest(word, MISBEHAVIOURS),
+                (Kind::Words(words), None) => match stranger(node, words) {
+                    Some(word) => suggest(word, words.iter().copied()),
+                    None => kind.right(),
+                },
                 (_, Some(_) | None) => kind.right(),
             };
             if holds_secret(kind, node) {
@@ -117,6 +121,15 @@ fn check(key: &str, kind: Kind, node: &Node, problems: &mut Problems) -> Option<
             None
         }
     }
+}
+
+/// The first text of a list that is none of `words`.
+fn stranger<'a>(node: &'a Node, words: &[&str]) -> Option<&'a str> {
+    let Value::List(items) = &node.value else {
+        return None;
+    };
+    let mut texts = items.iter().filter_map(Node::text);
+    texts.find(|text| !words.contains(text))
 }
 
 /// A value that is one table of keys, or several.

@@ -13,8 +13,8 @@ use super::keys::SCENARIO;
 use super::reader;
 use super::{
     ApiTarget, Changes, ObserveTarget, Operator, Scenario, ScenarioErrors, SecretName, Target,
-    assumed, cohort, embedded, event, expect, gateway, micromdm, set, threshold, transport, way_in,
-    work,
+    assumed, cohort, embedded, event, expect, findings, gateway, micromdm, set, threshold,
+    transport, way_in, work,
 };
 use crate::seed::Seed;
 
@@ -89,6 +89,7 @@ pub(super) fn scenario(
 
 fn resolve(document: &Node, resolving: &mut Resolving) -> Scenario {
     let found = reader::read(document, &SCENARIO, &mut resolving.problems);
+    let reset = found.table("target").map(reset).unwrap_or_default();
     let target = found.table("target").and_then(target);
     let enrollment = way_in::enrollment(&found, target.as_ref(), resolving);
     let target = target.unwrap_or_else(|| Target::Embedded(Box::default()));
@@ -101,6 +102,7 @@ fn resolve(document: &Node, resolving: &mut Resolving) -> Scenario {
     }
     let timeline = event::timeline(&found, &names, &stages, resolving);
     let expects = expect::all(&found, &names, resolving);
+    let findings = findings::findings(&found, resolving);
     let thresholds = threshold::all(&found, &cohorts, &stages, resolving);
     Scenario {
         name: found.text("name").cloned().unwrap_or_default(),
@@ -109,16 +111,20 @@ fn resolve(document: &Node, resolving: &mut Resolving) -> Scenario {
         starts: found.span("starts").copied().unwrap_or_default(),
         apns: gateway::apns(&found, &target, &names, resolving),
         target,
+        reset,
         transport,
         enrollment,
         operator: operator(&found),
+        slow_after: slow_after(&found),
         cohorts,
         stages,
         timeline,
         thresholds,
+        findings,
         expects,
         left_default: Vec::new(),
         effective: String::new(),
+        cuts: Vec::new(),
     }
 }
 
@@ -142,6 +148,13 @@ fn target(found: &Found) -> Option<Target> {
     Some(Target::Embedded(Box::new(embedded::embedded(embedded))))
 }
 
+/// The command that makes the target as good as new; empty when there is none.
+fn reset(target: &Found) -> Vec<String> {
+    let kinds = ["nanomdm", "micromdm", "observe"].into_iter();
+    let mut kinds = kinds.filter_map(|kind| target.table(kind)?.words("reset"));
+    kinds.next().cloned().unwrap_or_default()
+}
+
 fn api_target(found: &Found) -> ApiTarget {
     ApiTarget {
         url: found.text("url").cloned().unwrap_or_default(),
@@ -149,6 +162,7 @@ fn api_target(found: &Found) -> ApiTarget {
         timeout: found.span("timeout").copied().unwrap_or_default(),
         ca: path(found, "ca"),
         headers: found.headers("headers").cloned().unwrap_or_default(),
+        webhook: found.address("webhook").copied(),
     }
 }
 
@@ -166,6 +180,12 @@ pub(super) fn is_all_https(target: &Target) -> bool {
             is_https(&observe.url) && observe.checkin_url.as_deref().is_none_or(is_https)
         }
     }
+}
+
+fn slow_after(found: &Found) -> std::time::Duration {
+    let report = found.table("report");
+    let after = report.and_then(|report| report.span("slow-after"));
+    after.copied().unwrap_or_default()
 }
 
 fn operator(found: &Found) -> Operator {

@@ -78,8 +78,15 @@ fn descend(
             descend(item(target, step, which)?, inner, deeper, value)
         }
         (Shape::Tables(inner) | Shape::Table(inner), []) => Err(section_not_key(step, inner)),
-        (Shape::Table(inner) | Shape::TableOrWord(inner), [_, ..]) => {
+        (Shape::Table(inner) | Shape::TableOrWord(inner), [next, ..]) => {
             let target = child_or_new(node, step, Value::Table(Vec::new()));
+            // Of a table with exactly one of its keys, the one that stood there gives way.
+            if matches!(key.kind, Kind::Variant(_))
+                && inner.key(next.name).is_some()
+                && let Value::Table(entries) = &mut target.value
+            {
+                entries.retain(|entry| entry.key == next.name);
+            }
             // The word or share that stood in its place gives way.
             if !matches!(target.value, Value::Table(_)) {
                 target.value = Value::Table(Vec::new());

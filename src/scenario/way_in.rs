@@ -32,6 +32,9 @@ pub(super) fn enrollment(
     for holder in [issued, shown].into_iter().flatten() {
         together(holder, "ca", "ca-key", problems);
     }
+    if let (Some(issued), Some(shown)) = (issued, shown) {
+        only_once(issued, shown, problems);
+    }
     let from = |key| shown.and_then(|it| path(it, key));
     let of_issued = |key| issued.and_then(|it| path(it, key));
     let proof = Proof::of(issued, shown, problems);
@@ -60,6 +63,19 @@ pub(super) fn enrollment(
     }
 }
 
+/// There is one authority, whether it issues or vouches.
+fn only_once(issued: &Found, shown: &Found, problems: &mut Problems) {
+    for key in ["ca", "ca-key"] {
+        if issued.is_given(key) && shown.is_given(key) {
+            problems.add(
+                shown.place_of(key),
+                format!("{key} stands beside {key} in [enrollment.issued], which goes before it"),
+                "one of the two",
+            );
+        }
+    }
+}
+
 /// What a scenario says about showing an identity.
 struct Proof<'a> {
     holder: Option<&'a Found>,
@@ -73,12 +89,21 @@ struct Proof<'a> {
 impl<'a> Proof<'a> {
     fn of(issued: Option<&'a Found>, shown: Option<&'a Found>, problems: &mut Problems) -> Self {
         let older = issued.filter(|it| it.is_given("identity") || it.is_given("header"));
-        if let (Some(_), Some(newer)) = (older, shown.filter(|it| it.is_given("proof"))) {
-            problems.add(
-                newer.place_of("proof"),
-                "proof stands beside identity in [enrollment.issued], which is the same",
-                "one of the two",
-            );
+        if let (Some(older), Some(newer)) = (older, shown) {
+            let stands = if older.is_given("identity") {
+                "identity"
+            } else {
+                "header"
+            };
+            for key in ["proof", "header", "encoding"] {
+                if newer.is_given(key) {
+                    problems.add(
+                        newer.place_of(key),
+                        format!("{key} stands beside {stands} in [enrollment.issued], which goes before it"),
+                        "all of proof, header and encoding in [enrollment.identity]",
+                    );
+                }
+            }
         }
         let (holder, key) = match older {
             Some(older) => (Some(older), "identity"),

@@ -145,6 +145,8 @@ impl Checker {
             | FactKind::Woke { .. }
             | FactKind::DeferralEnded { .. }
             | FactKind::SessionEnded { .. }
+            | FactKind::QueueSeen { .. }
+            | FactKind::EventReceived { .. }
             | FactKind::Violation { .. } => {}
         }
         Ok(())

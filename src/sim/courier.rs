@@ -4,7 +4,7 @@ use super::World;
 use super::agenda::Event;
 use super::network::Ending;
 use crate::device::contract::{Answer, Errand, Obtained, Output, Reply, Request};
-use crate::fact::{Broken, Stamps};
+use crate::fact::{Broken, Obtaining, Refusal, Stamps};
 use crate::ids::{Channel, DeviceId, RequestId};
 use crate::reference_server::{self, Identity};
 use crate::time::SimTime;
@@ -76,8 +76,11 @@ impl World {
 
     /// A rehearsal's identities take no time: whatever way leads to them is the engine's.
     fn obtain(&mut self, errand: &Errand) {
-        let obtained = self.network.errand(errand);
-        if obtained == Obtained::Identity {
+        let obtained = match errand.why {
+            Obtaining::Restore => self.take_back(errand.device),
+            Obtaining::Enroll | Obtaining::Renew | Obtaining::Clone => self.network.errand(errand),
+        };
+        if obtained == Obtained::Identity && errand.why != Obtaining::Restore {
             let shown = match errand.original {
                 Some(original) => self.own(original),
                 None => Own {
@@ -85,10 +88,24 @@ impl World {
                     issued: self.now,
                 },
             };
+            let before = self.own(errand.device);
             self.identities.insert(errand.device, shown);
+            self.replaced.insert(errand.device, before);
         }
         self.shard
             .obtained(self.now, errand.device, errand.id, obtained);
+    }
+
+    /// A device goes back to the identity it had.
+    fn take_back(&mut self, device: DeviceId) -> Obtained {
+        let Some(before) = self.replaced.remove(&device) else {
+            return Obtained::Never(Refusal {
+                name: "key-unavailable".to_owned(),
+                what: "the identity it had is gone".to_owned(),
+            });
+        };
+        self.identities.insert(device, before);
+        Obtained::Identity
     }
 
     /// Who a device is to the server.
@@ -103,6 +120,7 @@ impl World {
 
     fn send(&mut self, request: Request) {
         let (channel, id) = (request.channel, request.id);
+        self.watch.asks(&request);
         let line = self.lines.entry(channel).or_default();
         let fate = self.network.fate(&request, line.is_open);
         let stamps = Stamps {
@@ -150,14 +168,14 @@ impl World {
             // As Go's libraries do with a signing time outside the signer's validity.
             reference_server::Reply {
                 status: 400,
-                body: Vec::new(),
+                ..reference_server::Reply::default()
             }
         } else if request.said.is_check_in() {
             self.server.check_in(self.now, identity, &request.body)
         } else {
             self.server.connect(self.now, identity, &request.body)
         };
-        let read = self.now + back;
+        let read = self.now + reply.delay + back;
         let deadline = stamps.asked + self.network.timeout();
         let (read, answer) = if read > deadline {
             (deadline.max(self.now), Err(Broken::TimedOut))
@@ -199,6 +217,7 @@ impl World {
         }
         line.waiting = None;
         line.is_open = reply.answer.is_ok();
+        self.watch.hears(channel, id, &reply);
         self.shard.reply(self.now, channel, id, reply);
     }
 

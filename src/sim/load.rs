@@ -91,6 +91,8 @@ impl Load {
             | FactKind::PushIgnored { .. }
             | FactKind::Executed { .. }
             | FactKind::DeferralEnded { .. }
+            | FactKind::QueueSeen { .. }
+            | FactKind::EventReceived { .. }
             | FactKind::Violation { .. } => return,
         }
         let now = fact.at.as_micros() / 1_000_000;

@@ -14,8 +14,10 @@ pub mod network;
 mod operator;
 mod origin;
 mod provider;
+mod trace;
 pub mod transcript;
 mod world;
 
 pub use origin::Settings;
+pub use trace::Exchanged;
 pub use world::{Finished, World};

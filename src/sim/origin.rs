@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::network::{Conditions, Validity};
-use crate::device::environment::{Environment, Terms};
+use crate::device::environment::Environment;
 use crate::device::keepsake::Start;
 use crate::ids::{Crowd, CrowdId, DeviceId, OrderBook, RunId};
 use crate::plan::Plan;
@@ -50,6 +50,23 @@ pub(super) fn signatures(scenario: &Scenario, settings: &Settings) -> Option<Val
         return Some(Validity { from, ..usual });
     }
     Some(usual)
+}
+
+/// How the reference server is set: with the defects that the settings and the scenario give it.
+pub(super) fn server(
+    scenario: &Scenario,
+    plan: &Plan,
+    settings: reference_server::Settings,
+) -> reference_server::Settings {
+    match &scenario.target {
+        Target::Embedded(target) => reference_server::Settings {
+            defects: settings.defects.with(target.defects),
+            network_users: target.network_users,
+            seed: plan.seed,
+            ..settings
+        },
+        Target::Nanomdm(_) | Target::Micromdm(_) | Target::Observe(_) => settings,
+    }
 }
 
 /// How long ago the server's certificate began to be valid: it is older than those of the devices,
@@ -126,11 +143,7 @@ pub(super) fn environment(
         seed: plan.seed,
         crowd: crowd(plan.seed),
         topic: "com.apple.mgmt.rehearsal".into(),
-        terms: Terms {
-            obtains: scenario.enrollment.method != Method::Issued,
-            signs: scenario.enrollment.identity == IdentityMode::Signature,
-            ..Terms::default()
-        },
+        terms: scenario.enrollment.terms(),
         time_scale: 1.0,
         epoch: settings.epoch,
         starts: plan.starts,

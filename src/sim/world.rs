@@ -14,13 +14,15 @@ use super::happenings::Gateway;
 use super::network::{Network, Validity};
 use super::operator::Operator;
 use super::origin::{self, Settings};
+use super::trace::Watch;
 use crate::apns::admission::{Admission, Storage};
 use crate::apns::provider::{Certificate, Environment as Service, Provider};
 use crate::condition::Condition;
 use crate::device::contract::{Change, Output};
 use crate::device::environment::Environment;
 use crate::fact::{Fact, FactKind};
-use crate::ids::{Channel, DeviceId, OrderBook, RunId};
+use crate::finding::{Detectors, Findings};
+use crate::ids::{Channel, Crowd, DeviceId, OrderBook, RunId};
 use crate::plan::Plan;
 use crate::record::account::Account;
 use crate::record::setup::Setup;
@@ -48,6 +50,8 @@ pub(super) enum Step {
 pub struct Finished {
     /// The ledger's account.
     pub account: Account,
+    /// The rules that the server broke.
+    pub findings: Findings,
     /// Whether more devices failed to enrol than the scenario allows.
     pub enrollment_failed: bool,
     /// How many events there were.
@@ -77,6 +81,8 @@ pub struct World {
     pub(super) operator: Operator,
     /// The certificates that devices have got since the beginning.
     pub(super) identities: BTreeMap<DeviceId, Own>,
+    /// Those that were there before.
+    pub(super) replaced: BTreeMap<DeviceId, Own>,
     /// Connections of devices in a session.
     pub(super) lines: HashMap<Channel, Line>,
     pub(super) pushes_sent: u64,
@@ -84,7 +90,9 @@ pub struct World {
     pub(super) changes_done: usize,
     pub(super) gateway: Gateway,
     pub(super) ledger: Ledger,
+    detectors: Detectors,
     pub(super) patience: Patience,
+    pub(super) watch: Watch,
     pub(super) drain_longest: Duration,
     pub(super) waits_for_all: bool,
     is_observer: bool,
@@ -132,8 +140,13 @@ impl World {
         );
         admission.set_rate(scenario.apns.rate);
         let gateway = Gateway::new(scenario, &plan);
-        let mut ledger = Ledger::new(Setup::of_plan(&plan, book, is_observer));
+        let setup = Setup::of_plan(&plan, book, is_observer);
+        let limits = scenario.findings.limits.clone();
+        let limits = limits.on_virtual_time(scenario.time_scale);
+        let detectors = Detectors::with_limits(&setup, limits);
+        let mut ledger = Ledger::new(setup);
         ledger.take_snapshots_after(scenario.looks().collect());
+        ledger.explain_longer_than(scenario.slow_after);
         let give_up = env.enroll_until + settings.conditions.timeout + ENROLLMENT_GRACE;
         let mut agenda = Agenda::default();
         agenda.add(give_up, Event::GiveUpEnrolling);
@@ -142,7 +155,8 @@ impl World {
             operator: Operator::new(&plan, scenario.operator.in_flight),
             network: Network::new(plan.seed, settings.conditions),
             ledger,
-            server: Server::new(settings.server),
+            detectors,
+            server: Server::new(origin::server(scenario, &plan, settings.server)),
             grain: origin::grain(plan.length() + settings.drain),
             drain_longest: settings.drain,
             waits_for_all: settings.waits_for_all,
@@ -152,12 +166,14 @@ impl World {
             step: Step::Enrolling,
             outputs: Vec::new(),
             identities: BTreeMap::new(),
+            replaced: BTreeMap::new(),
             lines: HashMap::new(),
             pushes_sent: 0,
             pushes_arrived: 0,
             changes_done: 0,
             gateway,
             patience: Patience::default(),
+            watch: Watch::default(),
             enrolled: 0,
             failed: 0,
             facts: Vec::new(),
@@ -203,6 +219,11 @@ impl World {
         Some(&self.facts)
     }
 
+    /// What the last step has observed.
+    pub fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
     /// Runs to the end.
     pub fn run(mut self) -> Finished {
         while self.step().is_some() {}
@@ -219,6 +240,7 @@ impl World {
         let is_short = self.is_short_of_devices();
         Finished {
             account: self.ledger.finish(self.now),
+            findings: self.detectors.finish(self.now),
             enrollment_failed: self.zero == SimTime::NEVER && is_short,
             events: self.events,
         }
@@ -265,22 +287,44 @@ impl World {
         matches!(self.step, Step::Draining { .. })
     }
 
-    /// How many commands the server has without a final result.
-    pub fn open_at_server(&self) -> usize {
-        let devices = (0..self.plan.devices()).map(DeviceId);
-        devices
-            .flat_map(|device| {
-                let cohort = self.plan.cohort_of(device);
-                let users = self.env.traits(cohort).users;
-                (0..=users).map(move |user| Channel { device, user })
-            })
-            .map(|channel| self.server.open_commands(&self.enrollment_id(channel)))
+    /// How many devices there are.
+    pub fn devices(&self) -> u32 {
+        self.plan.devices()
+    }
+
+    /// How many commands the server has for a device and its users without a final result.
+    pub fn open_at_server(&self, device: DeviceId) -> usize {
+        let users = self.env.users(self.plan.cohort_of(device));
+        (0..=users)
+            .map(|user| self.enrollment_id(Channel { device, user }))
+            .map(|id| self.server.open_commands(&id))
             .sum()
+    }
+
+    /// The rules that the server has broken so far.
+    pub const fn findings(&self) -> &Findings {
+        self.detectors.so_far()
     }
 
     /// How far the run is.
     pub fn progress(&self) -> Progress {
         self.ledger.progress()
+    }
+
+    /// The run's id.
+    pub const fn run_id(&self) -> RunId {
+        self.run
+    }
+
+    /// Who the devices are.
+    pub fn crowd(&self) -> &Crowd {
+        &self.env.crowd
+    }
+
+    /// The last promise to the ledger: every fact before it had been recorded when the last step
+    /// began.
+    pub const fn watermark(&self) -> SimTime {
+        self.advanced
     }
 
     /// Which order a CommandUUID belongs to.
@@ -336,6 +380,7 @@ impl World {
             while let Some(fact) = self.facts.get(self.recorded) {
                 self.recorded += 1;
                 self.ledger.record(fact);
+                self.detectors.record(fact);
                 let joined = matches!(
                     fact.kind,
                     FactKind::Enrolled { .. } | FactKind::Resumed { .. }
@@ -362,6 +407,7 @@ impl World {
         if self.now >= self.advanced + ADVANCE_EVERY {
             self.advanced = self.now;
             self.ledger.advance(self.now);
+            self.detectors.advance(self.now);
         }
     }
 

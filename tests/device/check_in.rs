@@ -399,3 +399,67 @@ fn what_the_rights_do_not_allow_is_left_out_or_refused() {
     };
     assert!(message.unlock_token.is_some());
 }
+
+/// An iPad of iOS 15 asked for a token, and one that nobody enrolled by automated enrolment for its way
+/// back: messages that came with iOS 17 and 26 (protocol.md 3).
+#[test]
+fn a_device_asks_for_what_its_system_knows() {
+    let asks = |os_version: &str, awaits_configuration: bool, wish: Wish| {
+        let traits = Traits {
+            os_version: os_version.to_owned(),
+            ..traits()
+        };
+        let terms = Terms {
+            awaits_configuration,
+            ..Terms::default()
+        };
+        let start = Start::Known(Keepsake::of_enrolled(0), SimTime::ZERO);
+        let story = Rig::starts_as(traits, terms, start)
+            .change(Change::Wish(wish))
+            .until(10);
+        story.check_ins().len() == 1
+    };
+    assert!(!asks("16.7", false, Wish::GetToken));
+    assert!(asks("17.0", false, Wish::GetToken));
+    assert!(!asks("18.6", true, Wish::ReturnToService));
+    assert!(!asks("26.0", false, Wish::ReturnToService));
+    assert!(asks("26.0", true, Wish::ReturnToService));
+}
+
+/// A device that was erased and enrolled again went past Setup Assistant, which waits for
+/// DeviceConfigured every time.
+#[test]
+fn an_erased_device_waits_in_setup_assistant_again() {
+    let awaits = Terms {
+        awaits_configuration: true,
+        ..Terms::default()
+    };
+    let start = Start::Known(Keepsake::of_enrolled(0), SimTime::ZERO);
+    let story = Rig::starts_as(traits(), awaits, start)
+        .change(Change::EraseAndReenroll)
+        .until(10);
+    let Some(CheckIn::TokenUpdate(message)) = story.check_ins().pop() else {
+        panic!("no TokenUpdate");
+    };
+    assert!(message.awaiting_configuration);
+}
+
+/// A target whose answers to UserAuthenticate make no sense was asked at the same pace for ever: each
+/// unreadable 2xx ended the row of failures.
+#[test]
+fn a_network_user_who_gets_nonsense_asks_ever_more_rarely() {
+    let traits = Traits {
+        users: 1,
+        network_users: true,
+        supervised: false,
+        ..mac()
+    };
+    let nonsense = [(); 60].map(|()| Says::Body("nonsense".into()));
+    let story = Rig::starts_as(traits, Terms::default(), ENROLLS)
+        .serve([Says::Empty, Says::Empty])
+        .serve(nonsense)
+        .until(600);
+    let asked = story.check_ins().len() - 2;
+    // At the first wait of at most 10 s it would be 120 times and more; the longest is 60 s.
+    assert!((10..40).contains(&asked), "{asked}");
+}

@@ -225,64 +225,6 @@ fn one_that_is_away_sets_out_when_it_is_back() {
 }
 
 #[test]
-fn a_renewed_certificate_is_shown_and_the_device_stays_managed() {
-    let story = resumes(Keepsake::of_enrolled(0))
-        .change(Change::RenewIdentity)
-        .until(1)
-        .push()
-        .until(10);
-    assert_snapshot!(check(story), @r"
-    0.000s resumes
-    0.500s sets out for an identity: Renew, version 18.1
-    1.000s push 0 accepted
-    1.500s has an identity: Renew
-    1.500s wakes: CheckIn
-    1.500s -> Authenticate
-    1.600s <- nothing
-    1.600s -> TokenUpdate
-    1.700s <- nothing
-    1.700s closes
-    1.700s session over
-    2.000s push 0 delivered
-    2.500s wakes: Push
-    2.500s -> Idle
-    2.600s <- nothing
-    2.600s closes
-    2.600s session over
-    ");
-}
-
-#[test]
-fn a_renewal_that_fails_keeps_no_command_waiting() {
-    let story = resumes(Keepsake::of_enrolled(0))
-        .obtain([
-            Obtained::NotYet(refusal("unreachable")),
-            Obtained::Never(refusal("challenge-refused")),
-        ])
-        .change(Change::RenewIdentity)
-        .until(2)
-        .push()
-        .serve([Says::Command(1, "ProfileList")])
-        .until(20);
-    assert_snapshot!(check(story), @r"
-    0.000s resumes
-    0.500s sets out for an identity: Renew, version 18.1
-    2.000s push 0 accepted
-    3.000s push 0 delivered
-    3.500s wakes: Push
-    3.500s -> Idle
-    3.600s <- #1 ProfileList
-    4.600s has executed #1
-    4.600s -> Acknowledged #1
-    4.700s <- nothing
-    4.700s closes
-    4.700s session over
-    5.200s sets out for an identity: Renew, version 18.1
-    6.200s violation: challenge-refused: the server said no
-    ");
-}
-
-#[test]
 fn an_erased_device_begins_anew_with_the_same_names() {
     let story = resumes(Keepsake::of_enrolled(0))
         .change(Change::EraseAndReenroll)
@@ -393,19 +335,6 @@ fn a_wrong_clock_explains_a_refused_signature() {
 }
 
 #[test]
-fn a_renewed_identity_that_is_refused_again_and_again_ends_the_enrolment() {
-    let refused = [(); 5].map(|()| Says::Status(400));
-    let story = resumes(Keepsake::of_enrolled(0))
-        .serve(refused)
-        .change(Change::RenewIdentity)
-        .until(3_600);
-    assert!(story.keepsake().unmanaged);
-    let story = check(story);
-    assert_eq!(story.matches("-> Authenticate").count(), 5, "{story}");
-    assert!(story.contains("the renewed identity: "), "{story}");
-}
-
-#[test]
 fn a_profile_removed_while_its_identity_is_renewed_stays_removed() {
     let story = resumes(Keepsake::of_enrolled(0))
         .keeping()
@@ -432,4 +361,84 @@ fn what_is_no_newer_version_is_no_update() {
     let endless = ["19", "20", "21", "22", "23", "24"].map(wants);
     let story = obtains().obtain(endless).until(3_600);
     assert_eq!(story.keepsake().os_version.as_deref(), Some("22"));
+}
+
+/// Where devices are issued their identities, re-enrolling while a renewal was under way sent
+/// Authenticate at once, and the certificate changed in mid-enrolment: refused for ever.
+#[test]
+fn a_device_enrols_again_only_when_the_errand_under_way_has_ended() {
+    let start = Start::Known(Keepsake::of_enrolled(0), SimTime::ZERO);
+    let traits = Traits {
+        wake_delay: Dist::ZERO,
+        ..traits()
+    };
+    let story = Rig::starts_as(traits, Terms::default(), start)
+        .change(Change::RenewIdentity)
+        .until(0)
+        .change(Change::Reenroll)
+        .until(10);
+    assert_snapshot!(check(story), @r"
+    0.000s resumes
+    0.000s sets out for an identity: Renew, version 18.1
+    0.000s has token 1
+    1.000s wakes: CheckIn
+    1.000s -> Authenticate
+    1.100s <- nothing
+    1.100s -> TokenUpdate
+    1.200s <- nothing
+    1.200s closes
+    1.200s session over
+    ");
+}
+
+/// A clock that is a second off, or fast, was named as the reason of every 400; only a time at which
+/// the certificate is not good explains one.
+#[test]
+fn a_clock_explains_a_400_only_if_the_certificate_is_not_good_at_its_time() {
+    let explains = |ahead: i64, says: &[Says]| {
+        let mut story = resumes(Keepsake::of_enrolled(0))
+            .change(Change::SetClock(ahead * 1_000_000))
+            .change(Change::Reenroll);
+        for says in says {
+            story = story.serve([says.clone()]);
+        }
+        check(story.until(3)).contains("clock-refused-signature")
+    };
+    let refused = [Says::Status(400)];
+    assert!(explains(-60, &refused));
+    assert!(!explains(1, &refused));
+    assert!(!explains(30 * 24 * 3_600, &refused));
+    assert!(explains(100 * 24 * 3_600, &refused));
+    // TokenUpdate is signed as well.
+    assert!(explains(-60, &[Says::Empty, Says::Status(400)]));
+    // The certificate of an earlier run is older than a second.
+    let story = resumes(Keepsake {
+        enrolled: false,
+        ..Keepsake::of_enrolled(0)
+    });
+    let story = story
+        .serve([Says::Cut])
+        .until(1)
+        .change(Change::SetClock(-1_000_000))
+        .serve([Says::Status(400)]);
+    assert!(!check(story.until(60)).contains("clock-refused"));
+}
+
+/// What an earlier run left in the middle was due at the very beginning of the run: hundreds of devices
+/// late by as long as preparing took, which made the run invalid.
+#[test]
+fn one_that_goes_on_does_so_at_its_time_and_is_not_late() {
+    let at = SimTime::from_secs(5);
+    for needs_identity in [false, true] {
+        let keepsake = Keepsake {
+            enrolled: false,
+            needs_identity,
+            epochs: vec![1],
+            ..Keepsake::default()
+        };
+        let start = Start::Known(keepsake, at);
+        let story = check(Rig::starts_as(traits(), OBTAINS, start).until(60));
+        let second = story.lines().nth(1).unwrap_or_default();
+        assert!(second.starts_with("5.000s"), "{story}");
+    }
 }

@@ -10,6 +10,7 @@ mod manners;
 mod not_now;
 mod random;
 mod reach;
+mod renewal;
 mod resumption;
 mod returns;
 mod rig;

@@ -3,7 +3,10 @@
 use insta::assert_snapshot;
 use mdmstorm::condition::Condition;
 use mdmstorm::device::contract::Change;
+use mdmstorm::device::environment::Terms;
+use mdmstorm::device::keepsake::{Keepsake, Start};
 use mdmstorm::device::traits::{Platform, Traits};
+use mdmstorm::time::SimTime;
 
 use crate::rig::{Rig, Says, check, traits};
 
@@ -124,4 +127,67 @@ fn a_locked_keychain_refuses_profiles_on_the_users_channel_alone() {
     10.600s user 1 closes
     10.600s user 1 session over
     ");
+}
+
+/// A profile without `com.apple.mdm.per-user-connections` was read, and its users enrolled all the same.
+#[test]
+fn a_server_that_knows_no_users_hears_of_none() {
+    let knows_none = Terms {
+        per_user_connections: false,
+        ..Terms::default()
+    };
+    let start = Start::Known(Keepsake::of_enrolled(2), SimTime::ZERO);
+    let story = Rig::starts_as(mac(2), knows_none, start)
+        .push_to_user(1)
+        .change(Change::Reenroll)
+        .until(60);
+    // The device's own: Authenticate, TokenUpdate, SetBootstrapToken.
+    assert_eq!(story.check_ins().len(), 3);
+    assert_eq!(story.keepsake().users, [false; 0]);
+    assert!(!check(story).contains("user 1"));
+}
+
+/// A renewal woke the users of the device one and all: one who is not managed until the next login
+/// connected, had nothing to say, and its session never ended.
+#[test]
+fn a_renewal_does_not_wake_a_user_who_is_not_managed() {
+    let traits = Traits {
+        network_users: true,
+        supervised: false,
+        ..mac(1)
+    };
+    let start = Start::Enrolls {
+        at: SimTime::ZERO,
+        has_identity: true,
+    };
+    let story = Rig::starts_as(traits, Terms::default(), start)
+        .serve([Says::Empty, Says::Empty, Says::Status(410)])
+        .until(10)
+        .change(Change::RenewIdentity)
+        .until(60);
+    let story = check(story);
+    assert_eq!(story.matches("user 1 wakes").count(), 1, "{story}");
+    let (woke, ended) = ("wakes: ", "session over");
+    assert_eq!(story.matches(woke).count(), story.matches(ended).count());
+}
+
+/// UserAuthenticate went out under user enrolment, where no server expects it.
+#[test]
+fn the_user_of_a_mac_of_their_own_is_not_asked_who_they_are() {
+    let traits = Traits {
+        network_users: true,
+        supervised: false,
+        ..mac(1)
+    };
+    let own = Terms {
+        is_user_enrollment: true,
+        ..Terms::default()
+    };
+    let start = Start::Enrolls {
+        at: SimTime::ZERO,
+        has_identity: true,
+    };
+    let story = check(Rig::starts_as(traits, own, start).until(10));
+    assert!(story.contains("user 1 -> TokenUpdate"), "{story}");
+    assert!(!story.contains("UserAuthenticate"), "{story}");
 }

@@ -30,14 +30,15 @@ impl Offers {
         let mut traits = refuses("ProfileList", 10);
         traits.not_now[0].scope.probability = 0.5;
         let id = DeviceId(device);
+        let env = environment(seed, traits);
         Self {
             device: Device::new(
                 id,
                 CohortId(0),
-                &traits,
+                &env,
                 Start::Known(Keepsake::of_enrolled(0), SimTime::ZERO),
             ),
-            env: environment(seed, traits),
+            env,
             id,
             now: SimTime::ZERO,
             pushes: 0,

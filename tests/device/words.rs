@@ -115,7 +115,9 @@ impl Words {
             | FactKind::Accepted { .. }
             | FactKind::Rejected { .. }
             | FactKind::AcceptanceUnknown { .. }
-            | FactKind::PushReceived { .. } => panic!("no device observes {fact:?}"),
+            | FactKind::PushReceived { .. }
+            | FactKind::QueueSeen { .. }
+            | FactKind::EventReceived { .. } => panic!("no device observes {fact:?}"),
         }
     }
 }

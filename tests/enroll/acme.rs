@@ -76,3 +76,33 @@ fn messages_are_signed_by_any_key_that_acme_gives() {
         Run::of(&head, &[]).went_well();
     }
 }
+
+#[test]
+fn a_renewal_is_a_new_order() {
+    let head = r#"
+[target.embedded]
+[enrollment.acme]
+[enrollment.identity]
+keys = "pool"
+[[cohorts]]
+name = "carts"
+count = 4
+preset = "always-on"
+[[stages]]
+name = "renew"
+duration = "5s"
+[[stages]]
+name = "ask"
+duration = "1s"
+commands = [{ request = "DeviceInformation", each = 1 }]
+[[timeline]]
+at = "1s"
+to = "carts"
+do = "renew-identity"
+"#;
+    let run = Run::whole(tempfile::tempdir().unwrap(), head, &[]);
+    run.went_well();
+    assert_eq!(run.steps(1), [STEPS, STEPS].concat());
+    assert!(run.refusals().is_empty(), "{:?}", run.refusals());
+    assert_eq!(run.summary()["enrolling"]["renewed"], 4);
+}

@@ -35,6 +35,28 @@ fn each_device_fetches_a_profile_with_a_challenge_of_its_own() {
     assert!(run.stderr().contains("signed by CN="), "{}", run.stderr());
 }
 
+/// A server that never decides. A device held its place among those that enrol while it waited, and
+/// the others never came to ask.
+#[test]
+fn pending_without_end_is_given_up_in_time_and_keeps_nobody_from_asking() {
+    let head = "[target.embedded]\npending = 1000000\n[enrollment]\nwithin = \"5s\"\nin-flight = 1\n\
+                [enrollment.profile]\n[enrollment.identity]\nkeys = \"pool\"\n";
+    let run = Run::of(head, &[]);
+    assert_eq!(run.output.status.code(), Some(92), "{}", run.stderr());
+    let facts = run.facts();
+    for device in 0..4 {
+        let refused = facts.iter().find(|fact| {
+            fact["device"] == device && fact["failed"]["name"] == "scep-pending-timeout"
+        });
+        assert!(refused.is_some(), "{:?}", run.refusals());
+    }
+    assert!(
+        run.refusals()
+            .iter()
+            .all(|name| name == "scep-pending-timeout")
+    );
+}
+
 #[test]
 fn a_one_time_challenge_in_the_profile_of_all_is_good_for_one_device() {
     let run = run("challenge = \"one-time\"", "[enrollment.profile]");

@@ -11,7 +11,7 @@ mod scep_server;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Two iPads, two Macs, and a command for each.
@@ -76,7 +76,11 @@ impl Run {
             self.stderr(),
             self.refusals().join("\n")
         );
-        assert_eq!(self.output.status.code(), Some(0), "{told}");
+        // A machine that many tests share may be late with its timers, and then the run says so; that
+        // is not what these tests are about.
+        let code = self.output.status.code();
+        assert!(matches!(code, Some(0 | 90)), "{code:?}: {told}");
+        assert_eq!(summary["findings"], json!([]), "{told}");
         assert_eq!(summary["commands"]["completed"], DEVICE_COUNT, "{told}");
     }
 

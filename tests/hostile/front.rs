@@ -21,6 +21,31 @@ pub(crate) enum Step {
     CaCertificate,
     CaCapabilities,
     PkiOperation,
+    Directory,
+    Nonce,
+    Account,
+    NewOrder,
+    Authorization,
+    Challenge,
+    Order,
+    Finalize,
+    Certificate,
+}
+
+/// The step of a path below `/acme/`.
+fn acme(path: &str) -> Option<Step> {
+    Some(match path.split('/').next()? {
+        "directory" => Step::Directory,
+        "new-nonce" => Step::Nonce,
+        "new-account" => Step::Account,
+        "new-order" => Step::NewOrder,
+        "authz" => Step::Authorization,
+        "challenge" => Step::Challenge,
+        "order" => Step::Order,
+        "finalize" => Step::Finalize,
+        "cert" => Step::Certificate,
+        _ => return None,
+    })
 }
 
 /// What is done instead of answering truly.
@@ -127,6 +152,9 @@ impl Front {
 
     fn step(&self, asked: &Asked) -> Option<Step> {
         let target = &asked.target;
+        if let Some(path) = target.strip_prefix("/acme/") {
+            return acme(path);
+        }
         let has = |name: &str| asked.headers.iter().any(|(key, _)| key == name);
         let mut certified = self.certified.lock().unwrap();
         let certified = certified.entry(asked.device).or_default();
@@ -226,9 +254,17 @@ impl Front {
         let status = head.split(' ').nth(1)?.parse().ok()?;
         let kept = head.lines().filter(|line| {
             let line = line.to_ascii_lowercase();
-            line.starts_with("content-type:") || line.starts_with("www-authenticate:")
+            let names = [
+                "content-type:",
+                "www-authenticate:",
+                "replay-nonce:",
+                "location:",
+            ];
+            names.iter().any(|name| line.starts_with(name))
         });
-        let kept = kept.map(|line| format!("{line}\r\n")).collect();
+        let kept: String = kept.map(|line| format!("{line}\r\n")).collect();
+        let kept = self.led_back(asked.device, kept.as_bytes());
+        let kept = String::from_utf8(kept).ok()?;
         Some((status, kept, self.led_back(asked.device, &all[end + 4..])))
     }
 
@@ -237,7 +273,7 @@ impl Front {
             return body.to_vec();
         };
         let mut text = text.to_owned();
-        for path in ["/scep", "/ota/phase23", "/account"] {
+        for path in ["/scep", "/ota/phase23", "/account", "/acme"] {
             text = text.replace(
                 &format!("https://127.0.0.1:{}{path}", self.https),
                 &format!("{NAME}/{device}{path}"),

@@ -3,6 +3,7 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod acme;
 mod bodies;
 mod captured;
 mod front;

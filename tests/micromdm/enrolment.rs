@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::server::{KEY, Micromdm, NAME, port, program, until};
 
 /// A scenario in a folder of its own, with a MicroMDM for it.
-struct Stage {
+pub(crate) struct Stage {
     folder: tempfile::TempDir,
     micromdm: Micromdm,
 }
@@ -55,6 +55,17 @@ fn iphones(count: u32) -> String {
 impl Stage {
     /// Starts MicroMDM with these further arguments; `profile` are keys of `[enrollment.profile]`.
     fn start(program: &str, arguments: &[&str], profile: &str, rest: &str) -> Self {
+        Self::with(program, arguments, "", profile, rest)
+    }
+
+    /// The same with these keys of the target.
+    pub(crate) fn with(
+        program: &str,
+        arguments: &[&str],
+        target: &str,
+        profile: &str,
+        rest: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (server, gateway, proxy) = (port(), port(), port());
         let scenario = format!(
@@ -62,6 +73,7 @@ impl Stage {
 [target.micromdm]
 url = "http://127.0.0.1:{server}"
 api-key = {{ env = "MICROMDM_API_KEY" }}
+{target}
 [enrollment]
 rate = "50/s"
 rewrite = {{ "{NAME}" = "http://127.0.0.1:{server}" }}
@@ -82,12 +94,12 @@ connect-proxy = "127.0.0.1:{proxy}"
         Self { folder, micromdm }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
     /// The exit code and summary of a run; all runs share a roster.
-    fn run(&self, out: &str) -> (i32, Value) {
+    pub(crate) fn run(&self, out: &str) -> (i32, Value) {
         let out = self.path(out);
         let output = Command::new(env!("CARGO_BIN_EXE_mdmstorm"))
             .args(["run", &self.path("scenario.toml"), "--quiet", "--out", &out])
@@ -125,7 +137,7 @@ connect-proxy = "127.0.0.1:{proxy}"
 }
 
 /// Whether the run came to its end. One that a busy machine makes invalid has enrolled no fewer devices.
-const fn is_whole(code: i32) -> bool {
+pub(crate) const fn is_whole(code: i32) -> bool {
     matches!(code, 0 | 90)
 }
 

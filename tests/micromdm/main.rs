@@ -4,9 +4,11 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bugs;
 mod enrolment;
 mod rig;
 mod server;
+mod view;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

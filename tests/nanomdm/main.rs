@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod authority;
+mod bugs;
+mod events;
 mod pushes;
 mod refused;
 mod scep;

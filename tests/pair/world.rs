@@ -128,6 +128,7 @@ fn setup(seed: Seed) -> Setup {
         orders: (0..ORDERS).map(OrderIndex).map(order).collect(),
         book: OrderBook::new(RUN, ORDERS),
         orderer: Orderer::Operator,
+        ..Setup::default()
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod causes;
+mod slow;
 mod snapshots;
 mod story;
 
@@ -195,6 +196,24 @@ fn a_session_that_ends_empty_gives_the_next_move_to_the_target() {
         .woke(20, 20, WakeReason::Push)
         .exchange(Said::Idle, Got::Empty, [20, 20, 20, 30, 30])
         .ended(30)
+        .account(1_000);
+    insta::assert_snapshot!(show(&account), @"0 pending in dispatch: connected-but-empty of target");
+}
+
+/// A device sent one result twice. The answer to the first brought a command, that to the second
+/// another: it took the latter. The server then forgot the former, and the report said for ever that the
+/// device was working on it.
+#[test]
+fn a_command_that_the_device_let_go_waits_for_the_target_again() {
+    let account = fetched()
+        .executed(2, 180, 180)
+        .exchange(done(2), Got::Empty, [180, 180, 180, 190, 190])
+        .ended(190)
+        .push(2, 200)
+        .delivered(2, 210, 210)
+        .woke(210, 210, WakeReason::Push)
+        .exchange(Said::Idle, Got::Empty, [210, 210, 210, 220, 220])
+        .ended(220)
         .account(1_000);
     insta::assert_snapshot!(show(&account), @"0 pending in dispatch: connected-but-empty of target");
 }

@@ -55,6 +55,7 @@ pub(crate) fn setup(orders: u32) -> Setup {
             .collect(),
         book: OrderBook::new(RUN, orders),
         orderer: Orderer::Operator,
+        ..Setup::default()
     }
 }
 

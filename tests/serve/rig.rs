@@ -23,7 +23,9 @@ use mdmstorm::protocol::checkin::{Authenticate, CheckIn, TokenUpdate};
 use mdmstorm::protocol::command::encode_command;
 use mdmstorm::protocol::profile::{EnrollmentProfile, PROFILE_CONTENT_TYPE, Profile};
 use mdmstorm::protocol::status_report::{self, Status, StatusReport};
+use mdmstorm::reference_server::{Defects, NetworkUsers};
 use mdmstorm::scenario::EmbeddedTarget;
+use mdmstorm::seed::Seed;
 use mdmstorm::time::WallTime;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
@@ -116,6 +118,9 @@ impl Rig {
             push_topic: Some(topic.clone()),
             repush_after: Duration::from_millis(1),
             repush_every: Duration::from_secs(600),
+            network_users: NetworkUsers::default(),
+            defects: Defects::default(),
+            seed: Seed(1),
             enrollment: rules.map(enrollment),
         };
         let rig = Self {

@@ -144,6 +144,8 @@ fn doors(args: &ApnsArgs, scenario: Option<&Scenario>) -> Doors {
         proxy: args.connect_proxy.or(proxy),
         plain: args.plain.or(plain),
         admin: args.admin,
+        // There is no run that would listen.
+        events: None,
     }
 }
 

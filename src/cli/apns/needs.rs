@@ -11,7 +11,7 @@ use crate::engine::front::Doors;
 use crate::engine::run::{RunError, push_credential};
 use crate::engine::state::State;
 use crate::ids::{Channel, Crowd, DeviceId, hex_lower};
-use crate::scenario::{ApiTarget, IdentityMode, Scenario, Target};
+use crate::scenario::{ApiTarget, IdentityMode, Method, Scenario, Target};
 
 /// The files that a server has to trust and to push with: the scenario's own, or those of the
 /// state folder.
@@ -100,7 +100,13 @@ impl Needs<'_> {
             files.push_certificate.display(),
             files.push_key.display(),
             files.push_authority.display(),
-            files.device_authority.display(),
+            match self.issuer() {
+                None => files.device_authority.display().to_string(),
+                Some(way) => format!(
+                    "the authority behind {way}; before that, devices are vouched for by {}",
+                    files.device_authority.display()
+                ),
+            },
         ));
         for (device, token, magic) in self.tokens() {
             text.push_str(&format!(
@@ -124,6 +130,19 @@ impl Needs<'_> {
         text
     }
 
+    /// The section of the way by which devices get identities from somebody else.
+    fn issuer(&self) -> Option<&'static str> {
+        Some(match self.scenario?.enrollment.method {
+            Method::Issued => return None,
+            Method::Profile(_) => "[enrollment.profile]",
+            Method::Scep(_) => "[enrollment.scep]",
+            Method::Acme(_) => "[enrollment.acme]",
+            Method::Ota(_) => "[enrollment.ota]",
+            Method::Automated { .. } => "[enrollment.automated]",
+            Method::AccountDriven { .. } => "[enrollment.account-driven]",
+        })
+    }
+
     fn nanomdm_commands(&self, nanomdm: &ApiTarget, identity: &IdentityMode) -> String {
         let Self { files, doors, .. } = self;
         let key = &nanomdm.api_key.0;
@@ -132,14 +151,21 @@ impl Needs<'_> {
             IdentityMode::Header { name, .. } => format!(" -cert-header {name}"),
             IdentityMode::Signature | IdentityMode::Mtls => String::new(),
         };
+        let (issuer, authority) = match self.issuer() {
+            None => (String::new(), quoted(&files.device_authority)),
+            Some(way) => (
+                format!("#    issuer.pem: the certificate of whoever issues by {way}, as PEM\n"),
+                "issuer.pem".to_owned(),
+            ),
+        };
+        let events = tells_events("-webhook-url", nanomdm);
         format!(
             "\n# 1. NanoMDM, in a terminal of its own (with {key} set to a key of your choice)\n\
-             {environment}nanomdm -ca {} -api \"${key}\" -listen {}{header}\n\
+             {issuer}{environment}nanomdm -ca {authority} -api \"${key}\" -listen {}{header}{events}\n\
              \n# 2. its push certificate; `mdmstorm run` does this by itself\n\
              cat {} {} | curl -T - -u \"nanomdm:${key}\" {}/v1/pushcert\n\
              \n# 3. the run\n\
              mdmstorm run {}\n",
-            quoted(&files.device_authority),
             listens_at(&nanomdm.url, "127.0.0.1:9000"),
             quoted(&files.push_certificate),
             quoted(&files.push_key),
@@ -152,12 +178,13 @@ impl Needs<'_> {
         let Self { files, doors, .. } = self;
         let (key, url) = (&micromdm.api_key.0, &micromdm.url);
         let environment = found_through_proxy("MicroMDM", files, doors.proxy);
+        let events = tells_events("-command-webhook-url", micromdm);
         let [certificate, push_key] =
             [&files.push_certificate, &files.push_key].map(|file| quoted(file));
         format!(
             "\n# 1. MicroMDM, in a terminal of its own (with {key} set to a key of your choice)\n\
              {environment}micromdm serve -tls=false -http-addr {} -server-url {} \\\n    \
-             -api-key \"${key}\" -config-path micromdm\n\
+             -api-key \"${key}\" -config-path micromdm{events}\n\
              \n# 2. its push certificate; `mdmstorm run` does this by itself\n\
              curl -T - -u \"micromdm:${key}\" {url}/v1/config/certificate <<END\n\
              {{\"cert\":\"$(base64 <{certificate} | tr -d '\\n')\",\"key\":\"$(base64 <{push_key} | tr -d '\\n')\"}}\n\
@@ -240,6 +267,13 @@ fn found_through_proxy(server: &str, files: &Files, proxy: Option<SocketAddr>) -
             "# set connect-proxy under [apns]: {server} has Apple's host name compiled in\n"
         ),
     }
+}
+
+/// What a target is to be started with so that it tells of its events.
+fn tells_events(flag: &str, target: &ApiTarget) -> String {
+    target.webhook.map_or_else(String::new, |address| {
+        format!(" \\\n    {flag} http://{address}/webhook")
+    })
 }
 
 /// Where a target at `url` is to listen.

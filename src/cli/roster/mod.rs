@@ -210,29 +210,48 @@ fn forget(args: &ForgetArgs) -> Result<u8, Stop> {
 impl Opened {
     /// The devices, in order.
     fn devices(&self) -> Result<Vec<DeviceId>, Stop> {
+        self.first_devices(usize::MAX)
+    }
+
+    /// The first `most` devices. Of the three lists of a roster no more is read than that.
+    fn first_devices(&self, most: usize) -> Result<Vec<DeviceId>, Stop> {
         let mut devices = Vec::new();
-        let all = self.roster.each_certificate(0..u32::MAX, |device, _| {
+        let mut left = most;
+        let mut take = |device, left: &mut usize| {
+            if *left == 0 {
+                return ControlFlow::Break(());
+            }
+            *left -= 1;
             devices.push(device);
-            ControlFlow::Continue(())
-        });
-        all.map_err(refused)?;
-        let all = self.roster.each_kept(0..u32::MAX, |device, _| {
-            devices.push(device);
-            ControlFlow::Continue(())
-        });
-        all.map_err(refused)?;
+            match left {
+                0 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        };
+        let all = 0..u32::MAX;
+        let read = self
+            .roster
+            .each_certificate(all.clone(), |device, _| take(device, &mut left));
+        read.map_err(refused)?;
+        left = most;
+        let read = self
+            .roster
+            .each_kept(all, |device, _| take(device, &mut left));
+        read.map_err(refused)?;
         devices.extend(self.roster.borrowed().map_err(refused)?.into_keys());
         devices.sort_unstable();
         devices.dedup();
+        devices.truncate(most);
         Ok(devices)
     }
 
     /// The first `first` devices, or all of them.
     fn entries(&self, first: Option<usize>) -> Result<Vec<Entry>, Stop> {
-        let devices = self.devices()?;
-        let shown = first.unwrap_or(devices.len());
-        let devices = devices.into_iter().take(shown);
-        devices.map(|device| self.entry(device)).collect()
+        let devices = self.first_devices(first.unwrap_or(usize::MAX))?;
+        devices
+            .into_iter()
+            .map(|device| self.entry(device))
+            .collect()
     }
 
     fn entry(&self, device: DeviceId) -> Result<Entry, Stop> {

@@ -157,8 +157,19 @@ impl AdminClient {
         path: &str,
         body: &[u8],
     ) -> Result<Answer, AdminError> {
+        self.ask_at(what, (method, path), body, &|_| {}).await
+    }
+
+    /// The same of a method and a path; `sent` is told when the first byte is written.
+    pub(super) async fn ask_at(
+        &self,
+        what: &'static str,
+        (method, path): (&str, &str),
+        body: &[u8],
+        sent: &dyn Fn(SimTime),
+    ) -> Result<Answer, AdminError> {
         let url = self.url(path);
-        match self.call(method, path, body, &|_| {}).await {
+        match self.call(method, path, body, sent).await {
             Ok(Answer {
                 status: status @ (401 | 403),
                 ..

@@ -12,11 +12,13 @@ use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Enqueued;
 use super::client::{AdminClient, AdminError, excerpt};
+use super::{Enqueued, View};
 use crate::device::contract::Answer;
 use crate::engine::authority::{Credential, topic_of};
 use crate::fact::{Broken, ServerPush};
+use crate::ids::CommandUuid;
+use crate::time::SimTime;
 
 /// How many pushes are asked for at once; MicroMDM takes one device per request.
 const PUSHES_MAX: usize = 16;
@@ -48,7 +50,7 @@ struct Queue {
 
 #[derive(Debug, Deserialize)]
 struct Queued {
-    uuid: String,
+    uuid: CommandUuid,
 }
 
 impl Micromdm {
@@ -60,7 +62,7 @@ impl Micromdm {
         &self,
         id: &str,
         command: &[u8],
-        offered: &dyn Fn(crate::time::SimTime),
+        offered: &dyn Fn(SimTime),
     ) -> Enqueued {
         let path = format!("/v1/commands/{}", own_id(id));
         match self.client.call("POST", &path, command, offered).await {
@@ -92,16 +94,22 @@ impl Micromdm {
         Err(self.client.unexpected(what, &path, &answer, expected))
     }
 
-    /// The commands that MicroMDM has queued for a channel, those aside that the device refused
-    /// with NotNow.
-    pub(super) async fn pending(&self, id: &str) -> Result<Vec<String>, AdminError> {
+    /// What MicroMDM has queued for a channel: its list of open commands leaves those out that the
+    /// device refused with NotNow, and what is done it keeps to itself.
+    pub(super) async fn queue(
+        &self,
+        id: &str,
+        asked: &dyn Fn(SimTime),
+    ) -> Result<View, AdminError> {
         let what = "asking for the commands of a device";
         let path = format!("/v1/commands/{}", own_id(id));
-        let answer = self.client.ask(what, "GET", &path, b"").await?;
+        let answer = self.client.ask_at(what, ("GET", &path), b"", asked).await?;
         match serde_json::from_slice::<Queue>(&answer.body) {
-            Ok(queue) if answer.status == 200 => {
-                Ok(queue.commands.into_iter().map(|it| it.uuid).collect())
-            }
+            Ok(queue) if answer.status == 200 => Ok(View {
+                open: queue.commands.into_iter().map(|it| it.uuid).collect(),
+                done: None,
+                names_refused: false,
+            }),
             Ok(_) | Err(_) => {
                 let expected = "200 with JSON {\"commands\": ..}; MicroMDM has an admin API only \
                                 when it is started with -api-key";
@@ -173,7 +181,7 @@ impl Micromdm {
             let expected = "200 with JSON {\"version\": ..}";
             return Err(self.client.unexpected(what, "/version", &answer, expected));
         };
-        self.pending(NOBODY).await?;
+        self.queue(NOBODY, &|_| {}).await?;
         Ok(format!("version {}", version.as_str().unwrap_or("unknown")))
     }
 }

@@ -35,6 +35,17 @@ pub(super) enum Enqueued {
     Unknown(Broken),
 }
 
+/// What a target says of a channel's queue.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct View {
+    /// The commands it calls open.
+    pub(super) open: Vec<CommandUuid>,
+    /// Those it calls done, where it keeps them.
+    pub(super) done: Option<Vec<CommandUuid>>,
+    /// Whether `open` names refused commands too.
+    pub(super) names_refused: bool,
+}
+
 impl Adapter {
     /// Queues a command for one enrolment. `offered` is told when the request's first byte is
     /// written; once more if a stale connection makes it go out again.
@@ -70,6 +81,29 @@ impl Adapter {
             Self::Nanomdm(nanomdm) => nanomdm.cancel(id, uuid).await,
             // MicroMDM takes back a device's whole queue or nothing.
             Self::Micromdm(_) | Self::Observe => Ok(()),
+        }
+    }
+
+    /// Whether the product tells what is in its queues.
+    pub(super) const fn shows_queues(&self) -> bool {
+        match self {
+            Self::Nanomdm(nanomdm) => nanomdm.shows_queues(),
+            Self::Micromdm(_) => true,
+            Self::Observe => false,
+        }
+    }
+
+    /// What the target says of one enrolment's queue; `None` when it does not know the enrolment, or
+    /// tells nobody. `asked` is told when the request's first byte is written, as for an enqueue.
+    pub(super) async fn queue(
+        &self,
+        id: &str,
+        asked: &dyn Fn(SimTime),
+    ) -> Result<Option<View>, AdminError> {
+        match self {
+            Self::Nanomdm(nanomdm) => nanomdm.queue(id, asked).await,
+            Self::Micromdm(micromdm) => micromdm.queue(id, asked).await.map(Some),
+            Self::Observe => Ok(None),
         }
     }
 

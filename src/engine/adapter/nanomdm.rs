@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Enqueued;
 use super::client::{AdminClient, AdminError, excerpt};
+use super::{Enqueued, View};
 use crate::device::contract::Answer;
 use crate::engine::authority::Credential;
 use crate::fact::{Broken, ServerPush};
@@ -39,6 +39,13 @@ struct ApiResult {
     push_error: Option<String>,
     command_error: Option<String>,
     command_uuid: Option<String>,
+}
+
+/// What the reference server has queued for one enrolment.
+#[derive(Debug, Deserialize)]
+struct Queue {
+    open: Vec<CommandUuid>,
+    done: Option<Vec<CommandUuid>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,6 +100,38 @@ impl Nanomdm {
             // 404: it has settled meanwhile.
             200 | 404 => Ok(()),
             _ => Err(self.client.unexpected(what, &path, &answer, "200 or 404")),
+        }
+    }
+
+    /// Whether it tells what is in its queues; NanoMDM has no way to ask.
+    pub(super) const fn shows_queues(&self) -> bool {
+        match self.product {
+            Product::Nanomdm => false,
+            Product::Reference => true,
+        }
+    }
+
+    pub(super) async fn queue(
+        &self,
+        id: &str,
+        asked: &dyn Fn(SimTime),
+    ) -> Result<Option<View>, AdminError> {
+        if !self.shows_queues() {
+            return Ok(None);
+        }
+        let what = "asking for the queue of a device";
+        let path = format!("/v1/queue/{id}");
+        let answer = self.client.ask_at(what, ("GET", &path), b"", asked).await?;
+        let unexpected = |expected| self.client.unexpected(what, &path, &answer, expected);
+        match serde_json::from_slice::<Queue>(&answer.body) {
+            Ok(Queue { open, done }) if answer.status == 200 => Ok(Some(View {
+                open,
+                done,
+                names_refused: true,
+            })),
+            // Nobody has enrolled under this id.
+            Ok(_) | Err(_) if answer.status == 404 => Ok(None),
+            Ok(_) | Err(_) => Err(unexpected("200 with JSON {\"open\": [..]}, or 404")),
         }
     }
 

@@ -29,15 +29,16 @@ impl Enroller {
         bearer: &Bearer,
         trail: &Trail,
     ) -> Result<Laid, Stop> {
+        let info = self.vouched(&xml::encode(&bearer.machine_info(true)), bearer);
         let since = trail.begin();
-        let found = self.service_of(account, service, bearer).await;
-        let signed_in = match found {
-            Ok(url) => self.sign_in(url, bearer).await,
-            Err(stop) => Err(stop),
+        let found = self.service_of(account, service, bearer, trail).await;
+        let signed_in = match (found, info) {
+            (Ok(url), Ok(info)) => self.sign_in(url, info, bearer, trail).await,
+            (Err(stop), _) | (_, Err(stop)) => Err(stop),
         };
         let (url, info) = trail.end(IdentityStep::Discovery, since, signed_in)?;
         let since = trail.begin();
-        let laid = self.with_token(&url, &info, bearer).await;
+        let laid = self.with_token(&url, &info, bearer, trail).await;
         trail.end(IdentityStep::Profile, since, laid)
     }
 
@@ -47,6 +48,7 @@ impl Enroller {
         account: &str,
         service: Option<&str>,
         bearer: &Bearer,
+        trail: &Trail,
     ) -> Result<String, Stop> {
         let Method::AccountDriven { byod, .. } = &self.way.enrollment.method else {
             unreachable!("only account-driven devices ask for the service");
@@ -65,7 +67,7 @@ impl Enroller {
             escaped(&account),
             bearer.model_family(),
         );
-        let fetched = self.fetch(bearer, Fetch::get(&url)).await?;
+        let fetched = self.fetch(bearer, trail, Fetch::get(&url)).await?;
         if fetched.status != 200 {
             return Err(Stop::status("service discovery", &fetched));
         }
@@ -86,14 +88,19 @@ impl Enroller {
 
     /// The first try, without a token: the server has to ask for one. What signing in on the web
     /// would give comes from the scenario.
-    async fn sign_in(&self, url: String, bearer: &Bearer) -> Result<(String, Vec<u8>), Stop> {
-        let info = self.vouched(&xml::encode(&bearer.machine_info(true)), bearer)?;
+    async fn sign_in(
+        &self,
+        url: String,
+        info: Vec<u8>,
+        bearer: &Bearer,
+        trail: &Trail,
+    ) -> Result<(String, Vec<u8>), Stop> {
         let headers = [(CONTENT_TYPE, SIGNED)];
         let post = Fetch {
             headers: &headers,
             ..Fetch::post(&url, &info)
         };
-        let fetched = self.fetch(bearer, post).await?;
+        let fetched = self.fetch(bearer, trail, post).await?;
         if fetched.status != 401 {
             return Err(Stop::status("MachineInfo without a token", &fetched));
         }
@@ -110,7 +117,13 @@ impl Enroller {
         Ok((url, info))
     }
 
-    async fn with_token(&self, url: &str, info: &[u8], bearer: &Bearer) -> Result<Laid, Stop> {
+    async fn with_token(
+        &self,
+        url: &str,
+        info: &[u8],
+        bearer: &Bearer,
+        trail: &Trail,
+    ) -> Result<Laid, Stop> {
         let token = self.way.secret.as_deref().unwrap_or(ANY_TOKEN);
         let token = HeaderValue::from_str(&format!("Bearer {token}"));
         let mut token = token.map_err(|_| {
@@ -128,7 +141,7 @@ impl Enroller {
             headers: &headers,
             ..Fetch::post(url, info)
         };
-        let fetched = self.fetch(bearer, post).await?;
+        let fetched = self.fetch(bearer, trail, post).await?;
         if fetched.status == 401 {
             let what = "the server did not take the access token";
             return Err(Stop::never(Name::TokenRefused, what));

@@ -36,7 +36,10 @@ impl Enroller {
         let info = self.vouched(&xml::encode(&bearer.machine_info(false)), bearer);
         let since = trail.begin();
         let laid = match info {
-            Ok(info) => self.answered_with_profile(url, by, &info, bearer).await,
+            Ok(info) => {
+                self.answered_with_profile(url, by, &info, (bearer, trail))
+                    .await
+            }
             Err(stop) => Err(stop),
         };
         trail.end(IdentityStep::Profile, since, laid)
@@ -47,7 +50,7 @@ impl Enroller {
         url: &str,
         by: MachineInfoBy,
         info: &[u8],
-        bearer: &Bearer,
+        (bearer, trail): (&Bearer, &Trail),
     ) -> Result<Laid, Stop> {
         let url = self.way.url(url, &bearer.names);
         let fetched = match by {
@@ -57,7 +60,7 @@ impl Enroller {
                     headers: &headers,
                     ..Fetch::post(&url, info)
                 };
-                self.fetch(bearer, post).await?
+                self.fetch(bearer, trail, post).await?
             }
             MachineInfoBy::Header => {
                 let value = HeaderValue::from_str(&BASE64.encode(info));
@@ -66,7 +69,7 @@ impl Enroller {
                     headers: &headers,
                     ..Fetch::get(&url)
                 };
-                self.fetch(bearer, fetch).await?
+                self.fetch(bearer, trail, fetch).await?
             }
         };
         let fetched = profile_or_update(fetched)?;

@@ -15,22 +15,25 @@ mod pkcs12;
 mod profile;
 mod refusal;
 mod scep;
+mod seat;
 mod trail;
 mod vouched;
 mod wanted;
 mod way;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 pub(super) use self::bearer::Bearer;
 pub(super) use self::outfit::Outfit;
 pub(super) use self::profile::Laid;
 use self::refusal::Name;
 pub(super) use self::refusal::Stop;
+use self::seat::Seat;
 pub(super) use self::trail::{News, Reports, Trail};
 pub(super) use self::way::Way;
 use super::clock::Clock;
@@ -43,6 +46,9 @@ use crate::fact::{IdentityStep, Obtaining};
 use crate::ids::{Crowd, DeviceId};
 use crate::protocol::profile::{EnrollmentProfile, Identity};
 use crate::scenario::Method;
+
+/// A device whose clock is further off asks for itself, as what it signs has another time.
+const HANDED_OVER_AHEAD_MAX: Duration = Duration::from_secs(10);
 
 /// Gets identities for the devices of one worker.
 #[derive(Debug)]
@@ -57,6 +63,8 @@ pub(super) struct Enroller {
     /// What devices trust once they have the profile of all.
     trust: OnceCell<Option<Trust>>,
     keeper: Option<Keeper>,
+    /// Whether a device has what was laid down before the run in its name.
+    is_handed_over: Cell<bool>,
     /// The challenge that a device last had a certificate for. Bounded by the worker's devices.
     spent: RefCell<BTreeMap<DeviceId, String>>,
 }
@@ -66,9 +74,10 @@ impl Enroller {
         self.clock
     }
 
-    /// The device has enrolled with what its challenge gave it.
+    /// The device has enrolled with the identity it has, and with what its challenge gave it.
     pub(super) fn enrolled(&self, device: DeviceId) {
         self.spent.borrow_mut().remove(&device);
+        self.identities.settle(device);
     }
 
     /// Who `errand` is for: a device with `traits`.
@@ -77,16 +86,26 @@ impl Enroller {
     }
 
     /// A place among the devices that may be enrolling at once.
-    pub(super) async fn place(&self) -> OwnedSemaphorePermit {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        place.expect("the enrolment semaphore is never closed")
+    pub(super) async fn seat(&self) -> Seat {
+        Seat::take(Arc::clone(&self.places)).await
     }
 
     /// Does one errand.
     pub(super) async fn obtain(&self, errand: &Errand, bearer: &Bearer, trail: &Trail) -> Obtained {
         let identity = Box::pin(self.identity(errand, bearer, trail)).await;
         let kept = match identity {
-            Ok(identity) => self.keep(errand.device, identity, trail).await,
+            // A copy lasts as long as the run: a later one would find the device with an identity that
+            // is another's, and nothing that says so.
+            Ok(identity) if errand.why == Obtaining::Clone => {
+                self.identities.put(errand.device, Arc::new(identity));
+                Ok(())
+            }
+            Ok(identity) => {
+                if errand.why == Obtaining::Renew {
+                    self.identities.set_aside(errand.device);
+                }
+                self.keep(errand.device, identity, trail).await
+            }
             Err(stop) => Err(stop),
         };
         match kept {
@@ -101,7 +120,7 @@ impl Enroller {
     /// When there is no profile, or none that enrols anybody.
     pub(super) async fn lay_down(&self, errand: &Errand, traits: &Traits) -> Result<Laid, Stop> {
         let bearer = self.bearer(errand, traits);
-        let trail = Trail::new(self.clock, errand.device, None);
+        let trail = Trail::new(self.clock, errand.device, self.seat().await, None);
         self.laid_for(&bearer, &trail).await
     }
 
@@ -113,6 +132,7 @@ impl Enroller {
     ) -> Result<OwnIdentity, Stop> {
         let renews = match errand.why {
             Obtaining::Clone => return self.copied(errand),
+            Obtaining::Restore => return self.restored(errand),
             Obtaining::Renew => self.identities.copied(errand.device),
             Obtaining::Enroll => None,
         };
@@ -143,7 +163,10 @@ impl Enroller {
             | Method::Ota(_)
             | Method::Automated { .. }
             | Method::AccountDriven { .. } => {
-                let own = self.laid_for(bearer, trail).await?;
+                let own = match self.handed_over(errand, bearer) {
+                    Some(laid) => laid,
+                    None => self.laid_for(bearer, trail).await?,
+                };
                 let since = trail.begin();
                 let (doors, trust) = match self.fits(&own.profile) {
                     Ok(fits) => fits,
@@ -159,8 +182,18 @@ impl Enroller {
 
     /// Where a device's own profile leads, and whom the device trusts from then on.
     fn fits(&self, own: &EnrollmentProfile) -> Result<(Option<Arc<Doors>>, Option<Trust>), Stop> {
-        let doors = profile::own_doors(&own.mdm, &self.laid().profile.mdm)?;
+        let doors = profile::own_doors(own, &self.laid().profile)?;
         Ok((doors.map(Arc::new), self.trusting(own)?))
+    }
+
+    /// What was laid down before the run in this device's name, if that is as good as what it would
+    /// get now: signed by the same clock, and used by nobody.
+    fn handed_over(&self, errand: &Errand, bearer: &Bearer) -> Option<Laid> {
+        let is_meant = self.way.made_out_to == Some(errand.device);
+        let is_on_time = bearer.ahead_us.unsigned_abs() < HANDED_OVER_AHEAD_MAX.as_micros() as u64;
+        let is_new = errand.why == Obtaining::Enroll && is_on_time;
+        let is_unused = is_meant && is_new && !self.is_handed_over.replace(true);
+        is_unused.then(|| self.laid().clone())
     }
 
     /// The profile that this device gets.
@@ -219,8 +252,9 @@ impl Enroller {
                     bearer,
                     renews,
                     trust,
+                    trail,
                 };
-                self.scep(asked, trail).await
+                self.scep(asked).await
             }
             Identity::Acme(payload) => {
                 // What is renewed does not matter: it is a new order.
@@ -229,8 +263,9 @@ impl Enroller {
                     name,
                     bearer,
                     trust,
+                    trail,
                 };
-                Box::pin(self.acme(asked, trail)).await
+                Box::pin(self.acme(asked)).await
             }
             Identity::Pkcs12(payload) => {
                 let since = trail.begin();
@@ -245,6 +280,15 @@ impl Enroller {
         original.ok_or_else(|| {
             let what = "the device that this one is a copy of has no identity";
             Stop::not_yet(Name::KeyUnavailable, what)
+        })
+    }
+
+    /// The identity that the device had before it renewed it.
+    fn restored(&self, errand: &Errand) -> Result<OwnIdentity, Stop> {
+        self.identities.before(errand.device).ok_or_else(|| {
+            // It was renewed in an earlier run, which kept the new one alone.
+            let what = "the identity that the device had before is gone";
+            Stop::never(Name::KeyUnavailable, what)
         })
     }
 
@@ -268,9 +312,18 @@ impl Enroller {
     }
 
     /// Fetches as the device would, by its clock.
-    async fn fetch(&self, bearer: &Bearer, fetch: Fetch<'_>) -> Result<Fetched, Stop> {
-        let ahead_us = bearer.ahead_us;
-        let fetched = self.fetcher.fetch(Fetch { ahead_us, ..fetch }).await;
+    async fn fetch(
+        &self,
+        bearer: &Bearer,
+        trail: &Trail,
+        fetch: Fetch<'_>,
+    ) -> Result<Fetched, Stop> {
+        let fetch = Fetch {
+            ahead_us: bearer.ahead_us,
+            ours: Some(trail.ours()),
+            ..fetch
+        };
+        let fetched = self.fetcher.fetch(fetch).await;
         fetched.map_err(|broken| Stop::broken(&broken))
     }
 

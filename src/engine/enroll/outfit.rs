@@ -1,6 +1,6 @@
 //! What a worker's errands are equipped with. It can go to another thread; an [`Enroller`] cannot.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::engine::authority::Authority;
 use crate::engine::clock::{Clock, wall_now};
 use crate::engine::fetch::Fetcher;
 use crate::engine::identity::{Identities, TlsError};
+use crate::engine::permits::Permits;
 use crate::engine::pki::key_maker::{KeyMaker, Making};
 use crate::engine::redirect::PublicTargets;
 use crate::engine::roster::Keeper;
@@ -55,6 +56,7 @@ impl Outfit {
                 secret: None,
                 file: None,
                 laid: None,
+                made_out_to: None,
             }),
             crowd: crowd.clone(),
             roots: Arc::new(RootCertStore::empty()),
@@ -67,8 +69,13 @@ impl Outfit {
     ///
     /// # Errors
     /// When the TLS library refuses them.
-    pub(in crate::engine) fn fetcher(&self, clock: Clock) -> Result<Fetcher, TlsError> {
-        Fetcher::new(clock, Arc::clone(&self.roots), self.public, self.timeout)
+    pub(in crate::engine) fn fetcher(
+        &self,
+        clock: Clock,
+        permits: Permits,
+    ) -> Result<Fetcher, TlsError> {
+        let roots = Arc::clone(&self.roots);
+        Fetcher::new(clock, permits, roots, self.public, self.timeout)
     }
 }
 
@@ -77,11 +84,12 @@ impl Enroller {
     pub(in crate::engine) fn new(
         outfit: Outfit,
         clock: Clock,
+        permits: Permits,
         identities: Arc<Identities>,
         places: Arc<Semaphore>,
         keeper: Option<Keeper>,
     ) -> Self {
-        let fetcher = outfit.fetcher(clock);
+        let fetcher = outfit.fetcher(clock, permits);
         Self {
             clock,
             fetcher: fetcher.expect("the library takes any roots with its own algorithms"),
@@ -91,6 +99,7 @@ impl Enroller {
             places,
             keeper,
             trust: OnceCell::new(),
+            is_handed_over: Cell::new(false),
             spent: RefCell::new(BTreeMap::new()),
         }
     }

@@ -29,7 +29,7 @@ impl Enroller {
         trail: &Trail,
     ) -> Result<Laid, Stop> {
         let since = trail.begin();
-        let body = self.body_of(source, bearer).await;
+        let body = self.body_of(source, bearer, trail).await;
         let service = body.and_then(|body| match profile::open(&body)?.0 {
             Document::Service(service) => Ok(service),
             Document::Profile(_) => {
@@ -46,15 +46,22 @@ impl Enroller {
         let signed = self.vouched(&answer, bearer);
         let since = trail.begin();
         let given = match signed {
-            Ok(signed) => self.identity_given(&url, &signed, bearer).await,
+            Ok(signed) => self.identity_given(&url, &signed, bearer, trail).await,
             Err(stop) => Err(stop),
         };
         let (payload, name) = trail.end(IdentityStep::Attributes, since, given)?;
         let identity =
             Box::pin(self.by_payload(&payload, &name, bearer, None, None, trail)).await?;
 
+        let signed = self.signed(&answer, &identity, &[], bearer);
         let since = trail.begin();
-        let laid = self.profile_given(&url, &answer, &identity, bearer).await;
+        let laid = match signed {
+            Ok(signed) => {
+                let told = self.post_signed(&url, &signed, bearer, trail).await;
+                told.and_then(|body| trail.working(|| opened(&body, &identity)))
+            }
+            Err(stop) => Err(stop),
+        };
         trail.end(IdentityStep::MdmProfile, since, laid)
     }
 
@@ -65,8 +72,9 @@ impl Enroller {
         url: &str,
         signed: &[u8],
         bearer: &Bearer,
+        trail: &Trail,
     ) -> Result<(Identity, String), Stop> {
-        let body = self.post_signed(url, signed, bearer).await?;
+        let body = self.post_signed(url, signed, bearer, trail).await?;
         let (document, _) = profile::open(&body)?;
         let Document::Profile(profile) = document else {
             let found = "found a second Profile Service payload".to_owned();
@@ -77,44 +85,35 @@ impl Enroller {
         Ok((identity.map_err(|error| Stop::profile(&error))?, name))
     }
 
-    /// The third phase: the same, signed by that identity, is answered with the enrolment profile,
-    /// which may be encrypted to it.
-    async fn profile_given(
-        &self,
-        url: &str,
-        answer: &[u8],
-        identity: &OwnIdentity,
-        bearer: &Bearer,
-    ) -> Result<Laid, Stop> {
-        let signed = self.signed(answer, identity, &[], bearer)?;
-        let body = self.post_signed(url, &signed, bearer).await?;
-        let key = DeviceKey::from_pkcs8(&identity.key);
-        let key = key.map_err(|error| Stop::never(Name::KeyUnavailable, error.to_string()))?;
-        let unreadable = |what: String| Stop::never(Name::NotProfile, what);
-        let certificate = Certificate::read(&identity.chain[0]);
-        let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
-        match enveloped_data::open(&body, &key, &certificate) {
-            Ok(opened) => profile::enrolling(&opened),
-            // It need not be encrypted.
-            Err(MessageError::Structure { .. } | MessageError::Encoding(_)) => {
-                profile::enrolling(&body)
-            }
-            Err(error) => Err(unreadable(error.to_string())),
-        }
-    }
-
     async fn post_signed(
         &self,
         url: &str,
         signed: &[u8],
         bearer: &Bearer,
+        trail: &Trail,
     ) -> Result<Vec<u8>, Stop> {
         let headers = [(CONTENT_TYPE, SIGNED)];
         let post = Fetch {
             headers: &headers,
             ..Fetch::post(url, signed)
         };
-        let fetched = self.fetch(bearer, post).await?;
+        let fetched = self.fetch(bearer, trail, post).await?;
         Ok(profile::with_profile("what the device said", fetched)?.body)
+    }
+}
+
+/// What the third phase is answered with: the enrolment profile, which may be encrypted to the
+/// identity that the device told everything with again.
+fn opened(body: &[u8], identity: &OwnIdentity) -> Result<Laid, Stop> {
+    let key = DeviceKey::from_pkcs8(&identity.key);
+    let key = key.map_err(|error| Stop::never(Name::KeyUnavailable, error.to_string()))?;
+    let unreadable = |what: String| Stop::never(Name::NotProfile, what);
+    let certificate = Certificate::read(&identity.chain[0]);
+    let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
+    match enveloped_data::open(body, &key, &certificate) {
+        Ok(opened) => profile::enrolling(&opened),
+        // It need not be encrypted.
+        Err(MessageError::Structure { .. } | MessageError::Encoding(_)) => profile::enrolling(body),
+        Err(error) => Err(unreadable(error.to_string())),
     }
 }

@@ -1,5 +1,7 @@
 //! Enrolment profiles: how they are fetched, whose signature they carry, and what they lay down.
 
+use std::collections::BTreeSet;
+
 use rustls::pki_types::CertificateDer;
 
 use super::Enroller;
@@ -59,7 +61,22 @@ pub(super) fn doors_of(mdm: &MdmPayload) -> Doors {
 ///
 /// # Errors
 /// When it differs from it in anything that a run has for all devices.
-pub(super) fn own_doors(own: &MdmPayload, all: &MdmPayload) -> Result<Option<Doors>, Stop> {
+pub(super) fn own_doors(
+    own: &EnrollmentProfile,
+    all: &EnrollmentProfile,
+) -> Result<Option<Doors>, Stop> {
+    let set = |listed: &[Vec<u8>]| listed.iter().cloned().collect::<BTreeSet<_>>();
+    let pins = |profile: &EnrollmentProfile| {
+        [&profile.server_pins, &profile.checkin_pins].map(|pins| set(pins))
+    };
+    let certificates = [
+        ("what is pinned", pins(own) != pins(all)),
+        (
+            "what the device is to trust",
+            set(&own.trusted) != set(&all.trusted),
+        ),
+    ];
+    let (own, all) = (&own.mdm, &all.mdm);
     let origin = |url: &str| {
         let path = path_of(url);
         url.strip_suffix(&path).unwrap_or(url).to_owned()
@@ -84,7 +101,8 @@ pub(super) fn own_doors(own: &MdmPayload, all: &MdmPayload) -> Result<Option<Doo
             own.is_user_enrollment != all.is_user_enrollment,
         ),
     ];
-    if let Some((what, _)) = differs.iter().find(|(_, differs)| *differs) {
+    let mut differs = differs.iter().chain(&certificates);
+    if let Some((what, _)) = differs.find(|(_, differs)| *differs) {
         let what = format!("{what} is another than in the profile that was fetched before the run");
         return Err(Stop::never(Name::ProfileChanged, what));
     }
@@ -139,7 +157,7 @@ impl Enroller {
         trail: &Trail,
     ) -> Result<Laid, Stop> {
         let since = trail.begin();
-        let body = self.body_of(source, bearer).await;
+        let body = self.body_of(source, bearer, trail).await;
         trail.end(
             IdentityStep::Profile,
             since,
@@ -148,7 +166,12 @@ impl Enroller {
     }
 
     /// What is in the file, or at the URL.
-    pub(super) async fn body_of(&self, source: &Source, bearer: &Bearer) -> Result<Vec<u8>, Stop> {
+    pub(super) async fn body_of(
+        &self,
+        source: &Source,
+        bearer: &Bearer,
+        trail: &Trail,
+    ) -> Result<Vec<u8>, Stop> {
         let url = match &source.from {
             ProfileFrom::File(_) => {
                 let file = self.way.file.clone();
@@ -156,7 +179,7 @@ impl Enroller {
             }
             ProfileFrom::Url(url) => self.way.url(url, &bearer.names),
         };
-        let fetched = self.fetch(bearer, Fetch::get(&url)).await?;
+        let fetched = self.fetch(bearer, trail, Fetch::get(&url)).await?;
         Ok(with_profile("the profile", fetched)?.body)
     }
 }

@@ -137,9 +137,7 @@ impl Stop {
             Broken::Malformed(why) if why.starts_with("a redirect: ") => {
                 Self::not_yet(Name::RedirectRefused, what)
             }
-            Broken::Malformed(why) if why.starts_with("a body of more than") => {
-                Self::not_yet(Name::TooLarge, what)
-            }
+            Broken::TooLarge(_) => Self::not_yet(Name::TooLarge, what),
             Broken::Malformed(_) => Self::not_yet(Name::MalformedAnswer, what),
         }
     }

@@ -44,6 +44,7 @@ pub(super) struct Asked<'a> {
     /// What is to be replaced, when the device has an identity already.
     pub(super) renews: Option<OwnIdentity>,
     pub(super) trust: Option<&'a Trust>,
+    pub(super) trail: &'a Trail,
 }
 
 /// One device's conversation with a SCEP server, over one connection.
@@ -64,7 +65,8 @@ struct Speaker {
 }
 
 impl Enroller {
-    pub(super) async fn scep(&self, asked: Asked<'_>, trail: &Trail) -> Result<OwnIdentity, Stop> {
+    pub(super) async fn scep(&self, asked: Asked<'_>) -> Result<OwnIdentity, Stop> {
+        let trail = asked.trail;
         let mut talk = Talk {
             enroller: self,
             asked: &asked,
@@ -110,8 +112,13 @@ impl Talk<'_> {
         if let Some(fingerprint) = &payload.fingerprint
             && !authority.has_fingerprint(fingerprint)
         {
-            let what = "no certificate of GetCACert has the payload's CAFingerprint (SHA-1 and \
-                        SHA-256 are compared)";
+            let what = match fingerprint.len() {
+                20 | 32 => "no certificate of GetCACert has the payload's CAFingerprint".to_owned(),
+                other => format!(
+                    "the payload's CAFingerprint has {other} bytes and fits no certificate: SHA-1 \
+                     has 20, SHA-256 has 32, and MD5 is not compared"
+                ),
+            };
             return Err(Stop::never(Name::CaFingerprint, what));
         }
         Ok(authority)
@@ -193,7 +200,6 @@ impl Talk<'_> {
                     );
                     return Err(Stop::not_yet(Name::ScepPendingTimeout, what));
                 }
-                // A crowd waits behind the place that this device holds.
                 PkiAnswer::Pending
                     if self.enroller.clock.now().since(began) + wait
                         > self.enroller.way.enrollment.within =>
@@ -207,7 +213,10 @@ impl Talk<'_> {
                 }
                 PkiAnswer::Pending => {
                     left -= 1;
-                    tokio::time::sleep(wait).await;
+                    if !wait.is_zero() {
+                        self.kept.close();
+                        asked.trail.seat().leave_for(wait).await;
+                    }
                     wait = asked.payload.retry_delay;
                     sent = PkiRequest::poll(public, &asking);
                 }
@@ -314,8 +323,11 @@ impl Talk<'_> {
             Some((since, until)) => since + asked.since(until),
             None => asked,
         };
+        let ours = self.asked.trail.ours();
+        ours.set(Duration::ZERO);
         let answered = self.answered(message, post).await;
-        self.span = Some((since, self.enroller.clock.now()));
+        let until = self.enroller.clock.now();
+        self.span = Some(((since + ours.take()).min(until), until));
         answered
     }
 
@@ -363,6 +375,7 @@ impl Talk<'_> {
         let fetch = Fetch {
             ahead_us: self.asked.bearer.ahead_us,
             trust: self.asked.trust,
+            ours: Some(self.asked.trail.ours()),
             ..fetch
         };
         let fetcher = &self.enroller.fetcher;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::profile::Laid;
 use crate::engine::authority::Authority;
 use crate::engine::pki::key_maker::KeyMaker;
+use crate::ids::DeviceId;
 use crate::protocol::profile::{AcmePayload, Identity, Key, Names, ScepPayload, Subject};
 use crate::scenario::{self, Acme, Enrollment, Scep};
 
@@ -23,6 +24,8 @@ pub(in crate::engine) struct Way {
     /// What the profile lays down for all devices; `None` before it was fetched, and where there is
     /// none.
     pub(in crate::engine) laid: Option<Laid>,
+    /// Whose name it was fetched in, where that has used something up and the device may have it.
+    pub(in crate::engine) made_out_to: Option<DeviceId>,
     /// Where keys come from.
     pub(in crate::engine) keys: Arc<KeyMaker>,
 }

@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
     EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
 };
+use rustls::pki_types::PrivateKeyDer;
 
 use super::asn1;
 
@@ -30,6 +31,9 @@ pub enum KeyKind {
     P521,
 }
 
+/// Those that are no RSA.
+const CURVES: [KeyKind; 3] = [KeyKind::P256, KeyKind::P384, KeyKind::P521];
+
 /// Why there is no key, or no signature of one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
@@ -38,7 +42,7 @@ pub enum KeyError {
     Generate(KeyKind),
     /// Bytes that are no key of a kind that devices have.
     #[error(
-        "the key cannot be read: expected PKCS#8 with RSA of 2048 to 8192 bits, P-256, P-384 or P-521"
+        "the key cannot be read: expected one of RSA with 2048, 3072 or 4096 bits, P-256, P-384 or P-521"
     )]
     Read,
     /// The library did not sign.
@@ -128,13 +132,37 @@ impl DeviceKey {
     /// The key in a PKCS#8 document without a password.
     pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
         // Curves first: reading one costs 20 us, finding that it is no RSA key next to nothing.
-        for kind in [KeyKind::P256, KeyKind::P384, KeyKind::P521] {
+        for kind in CURVES {
             let algorithm = kind.curve().expect("this is a curve");
             if let Ok(pair) = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8) {
                 return Self::of_curve(kind, pair);
             }
         }
         Self::of_rsa(rsa::KeyPair::from_pkcs8(pkcs8).map_err(|_| KeyError::Read)?)
+    }
+
+    /// The key in any of the forms that PEM files hold without a password: PKCS#8, PKCS#1 (RSA alone)
+    /// and SEC 1 (curves alone).
+    pub fn from_der(key: &PrivateKeyDer<'_>) -> Result<Self, KeyError> {
+        match key {
+            PrivateKeyDer::Pkcs8(key) => Self::from_pkcs8(key.secret_pkcs8_der()),
+            PrivateKeyDer::Pkcs1(key) => {
+                let pair = rsa::KeyPair::from_der(key.secret_pkcs1_der());
+                Self::of_rsa(pair.map_err(|_| KeyError::Read)?)
+            }
+            PrivateKeyDer::Sec1(key) => {
+                for kind in CURVES {
+                    let algorithm = kind.curve().expect("this is a curve");
+                    let pair = EcdsaKeyPair::from_private_key_der(algorithm, key.secret_sec1_der());
+                    if let Ok(pair) = pair {
+                        return Self::of_curve(kind, pair);
+                    }
+                }
+                Err(KeyError::Read)
+            }
+            // The library may know further forms one day.
+            _ => Err(KeyError::Read),
+        }
     }
 
     pub(super) fn of_rsa(pair: rsa::KeyPair) -> Result<Self, KeyError> {

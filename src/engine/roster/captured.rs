@@ -2,11 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::rsa;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair,
-};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
@@ -14,6 +9,7 @@ use super::record::Kept;
 use crate::device::keepsake::Keepsake;
 use crate::engine::authority::{AuthorityError, Credential};
 use crate::engine::identity::OwnIdentity;
+use crate::engine::pki::keys::DeviceKey;
 use crate::engine::pki::pkcs12::{Pkcs12, Pkcs12Error};
 use crate::ids::BorrowedNames;
 use crate::protocol::checkin::{Authenticate, CheckIn, CheckInError, TokenUpdate};
@@ -243,23 +239,7 @@ fn pkcs8(key: &PrivateKeyDer<'_>) -> Option<Vec<u8>> {
     if let PrivateKeyDer::Pkcs8(key) = key {
         return Some(key.secret_pkcs8_der().to_vec());
     }
-    if let PrivateKeyDer::Pkcs1(key) = key {
-        use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
-        let pair = rsa::KeyPair::from_der(key.secret_pkcs1_der()).ok()?;
-        let der: Pkcs8V1Der<'_> = pair.as_der().ok()?;
-        return Some(der.as_ref().to_vec());
-    }
-    let PrivateKeyDer::Sec1(key) = key else {
-        return None;
-    };
-    let curves = [
-        &ECDSA_P256_SHA256_ASN1_SIGNING,
-        &ECDSA_P384_SHA384_ASN1_SIGNING,
-        &ECDSA_P521_SHA512_ASN1_SIGNING,
-    ];
-    let read = |curve| EcdsaKeyPair::from_private_key_der(curve, key.secret_sec1_der()).ok();
-    let pair = curves.into_iter().find_map(read)?;
-    Some(pair.to_pkcs8v1().ok()?.as_ref().to_vec())
+    Some(DeviceKey::from_der(key).ok()?.pkcs8().to_vec())
 }
 
 #[cfg(test)]

@@ -14,12 +14,14 @@ use super::{RunError, Settings, Usage};
 use crate::apns::admission::{Admission, Storage};
 use crate::device::environment::Environment;
 use crate::engine::bundle::Bundle;
+use crate::engine::bundle::trace::Tracing;
 use crate::engine::clock::Clock;
 use crate::engine::front::{Front, FrontPlan, Outside};
 use crate::engine::gateway;
 use crate::engine::gateway::lookout::Lookout;
 use crate::engine::gateway::tally::Tally;
 use crate::engine::health::{Connections, Gauge};
+use crate::engine::inspection::{Inspection, worth_a_look};
 use crate::engine::operator::{Halt, Standing};
 use crate::engine::ports::Ports;
 use crate::engine::provider_tls::gateway_tls;
@@ -30,6 +32,7 @@ use crate::engine::scribe::{BATCHES_MAX, Scribe};
 use crate::engine::serve::Embedded;
 use crate::engine::tokens::CHANGES_MAX;
 use crate::engine::worker::{ToWorker, Worker};
+use crate::finding::{Detectors, Findings};
 use crate::ids::{DeviceId, OrderBook, OrderIndex};
 use crate::plan::Plan;
 use crate::record::Ledger;
@@ -47,8 +50,10 @@ pub(super) struct Crew {
     recorder: Recorder,
     halt: watch::Sender<Halt>,
     is_observer: bool,
+    has_webhook: bool,
     embedded: Option<Embedded>,
     writing: Option<Writing>,
+    tracing: Option<Tracing>,
     sockets: Gauge,
     connections: Connections,
     timeout: Duration,
@@ -56,6 +61,12 @@ pub(super) struct Crew {
 
 /// How many producers stand beside the workers: gateway and operator.
 const OTHER_PRODUCERS: usize = 2;
+
+/// When so long no event has come from the target, it has told all.
+const EVENTS_APART: Duration = Duration::from_millis(250);
+
+/// How long events are waited for at most.
+const EVENTS_LAST: Duration = Duration::from_secs(5);
 
 impl Crew {
     /// Starts every thread; the devices begin to enrol.
@@ -65,7 +76,7 @@ impl Crew {
     )]
     pub(super) fn start(
         prepared: Prepared,
-        bundle: Bundle,
+        mut bundle: Bundle,
         scenario: &Scenario,
         plan: Arc<Plan>,
         settings: &Settings,
@@ -76,11 +87,12 @@ impl Crew {
         let count = settings.workers.unwrap_or(one_less).max(1);
         let book = OrderBook::new(prepared.run, plan.orders.len() as u32);
         let is_observer = matches!(scenario.target, Target::Observe(_));
-        let ledger = ledger(scenario, &plan, book, is_observer);
+        let folds = folds(scenario, &plan, book, is_observer);
         let (to_recorder, batches) = mpsc::channel(BATCHES_MAX);
         let (settled, settlements) = settlements(&plan);
         let producers = count + OTHER_PRODUCERS;
-        let recorder = Recorder::start(clock, ledger, bundle, producers, batches, settled);
+        let (tracer, tracing) = bundle.trace().unzip();
+        let recorder = Recorder::start(clock, folds, bundle, producers, batches, settled);
         let sockets = Gauge::default();
         let connections = Connections::default();
         let (to_gateway, tokens) = mpsc::channel(CHANGES_MAX);
@@ -108,6 +120,7 @@ impl Crew {
             connections: connections.clone(),
             resume: scenario.transport.resume,
             tokens: to_gateway,
+            tracer,
         };
         let workers = hiring.workers(count, &to_recorder)?;
         let terms = hiring.env.terms.clone();
@@ -149,8 +162,10 @@ impl Crew {
             recorder,
             halt,
             is_observer,
+            has_webhook: scenario.target.webhook().is_some(),
             embedded: prepared.target.embedded,
             writing,
+            tracing,
             sockets,
             connections,
             timeout: prepared.target.timeout,
@@ -240,16 +255,46 @@ impl Crew {
         false
     }
 
+    /// Lets the operator look into the target's queues, and waits. Why not all were seen, if so.
+    pub(super) async fn inspect(&self, plan: &Plan) -> Option<String> {
+        let open = self.open().await;
+        let channels = worth_a_look(plan, &open.devices);
+        let (done, told) = oneshot::channel();
+        // A front that is gone has ended with a panic, which stopping passes on.
+        let _ = self
+            .front
+            .inspections
+            .send(Inspection { channels, done })
+            .await;
+        told.await.ok().flatten()
+    }
+
+    /// Waits until no more events come from the target's webhook, if it is listened to: what it tells
+    /// of the last results is still on its way then.
+    pub(super) async fn hear_out(&mut self) {
+        if !self.has_webhook {
+            return;
+        }
+        let quiet = async {
+            let events = &mut self.front.events;
+            while let Ok(Ok(())) = tokio::time::timeout(EVENTS_APART, events.changed()).await {}
+        };
+        // Devices may keep talking; that they do is no news.
+        let _ = tokio::time::timeout(EVENTS_LAST, quiet).await;
+    }
+
     /// Stops everyone, in the order in which facts flow, and takes the account.
-    pub(super) async fn stop(self) -> (Account, Bundle, Usage) {
+    pub(super) async fn stop(self) -> (Account, Findings, Bundle, Usage) {
         self.halt(Halt::Everything);
         let target_cpu = self.embedded.as_ref().and_then(Embedded::cpu_time);
+        let events = self.has_webhook.then(|| self.front.events.clone());
         let Self {
             workers,
             front,
             recorder,
             embedded,
             writing,
+            tracing,
             sockets,
             connections,
             ..
@@ -269,11 +314,14 @@ impl Crew {
                 }
             }
             drop(recorder.questions);
-            let (account, bundle) = join(recorder.thread);
+            let (account, findings, mut bundle) = join(recorder.thread);
+            if let Some(tracing) = tracing {
+                bundle.traced(tracing.join());
+            }
             let unkept = writing.and_then(Writing::join);
-            (account, bundle, timers, unkept)
+            ((account, findings), bundle, timers, unkept)
         });
-        let (account, bundle, timers, unkept) = match joined.await {
+        let ((account, findings), bundle, timers, unkept) = match joined.await {
             Ok(joined) => joined,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
@@ -281,6 +329,7 @@ impl Crew {
         let (sockets_max, connections) = (sockets.highest(), connections.seen());
         (
             account,
+            findings,
             bundle,
             Usage {
                 target_cpu,
@@ -288,6 +337,7 @@ impl Crew {
                 connections,
                 timers,
                 unkept: unkept.map(|error| error.to_string()),
+                events: events.map(|events| *events.borrow()),
                 ..Usage::default()
             },
         )
@@ -348,12 +398,22 @@ fn admission(prepared: &Prepared, scenario: &Scenario, plan: &Plan) -> Result<Ad
     Ok(admission)
 }
 
-/// The ledger of a run, which remembers how things stood whenever the scenario wants to know.
-fn ledger(scenario: &Scenario, plan: &Plan, book: OrderBook, is_observer: bool) -> Ledger {
-    let mut ledger = Ledger::new(Setup::of_plan(plan, book, is_observer));
+/// What facts are folded into: the ledger of a run, which remembers how things stood whenever the
+/// scenario wants to know, and what watches the server.
+fn folds(
+    scenario: &Scenario,
+    plan: &Plan,
+    book: OrderBook,
+    is_observer: bool,
+) -> (Ledger, Detectors) {
+    let mut setup = Setup::of_plan(plan, book, is_observer);
+    setup.trouble.time_scale = plan.time_scale;
+    let detectors = Detectors::with_limits(&setup, scenario.limits_of_findings());
+    let mut ledger = Ledger::new(setup);
     let looks = scenario.looks().map(|at| plan.real(at));
     ledger.take_snapshots_after(looks.collect());
-    ledger
+    ledger.explain_longer_than(plan.real(scenario.slow_after));
+    (ledger, detectors)
 }
 
 /// How the gateway behaves before anything happens.

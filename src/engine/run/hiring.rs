@@ -13,6 +13,7 @@ use super::target::Admin;
 use crate::device::contract::Change;
 use crate::device::environment::{Environment, Terms};
 use crate::device::keepsake::Start;
+use crate::engine::bundle::trace::Tracer;
 use crate::engine::clock::Clock;
 use crate::engine::health::{Connections, Gauge};
 use crate::engine::operator::Operator;
@@ -86,6 +87,8 @@ pub(super) struct Hiring<'a> {
     /// Whether devices resume TLS sessions.
     pub(super) resume: bool,
     pub(super) tokens: mpsc::Sender<TokenChange>,
+    /// The way of what watched devices say to the bundle, if anybody is watched.
+    pub(super) tracer: Option<Tracer>,
 }
 
 impl Hiring<'_> {
@@ -131,6 +134,7 @@ impl Hiring<'_> {
             tokens: self.tokens.clone(),
             keeper: self.keeper.clone(),
             outfit: self.prepared.outfit.clone(),
+            tracer: self.tracer.clone(),
         }
     }
 

@@ -23,10 +23,12 @@ pub use self::prepare::{Prepared, prepare, push_credential};
 pub use self::target::greet;
 use super::bundle::Bundle;
 use super::clock::Clock;
+use super::events::EventTally;
 use super::health;
 use super::limits::LimitsError;
 pub use super::operator::Halt;
 use super::state::StateError;
+use crate::finding::Findings;
 use crate::plan::Plan;
 use crate::record::Progress;
 use crate::record::account::Account;
@@ -55,6 +57,8 @@ pub struct Settings {
     pub program: PathBuf,
     /// The folder of the roster, if devices are to be kept.
     pub roster: Option<PathBuf>,
+    /// Whether devices are others than those of the state folder, which the target may know.
+    pub fresh_devices: bool,
 }
 
 /// Where a run is.
@@ -189,6 +193,8 @@ impl RunError {
 pub struct Finished {
     /// The ledger's account.
     pub account: Account,
+    /// The rules that the server broke.
+    pub findings: Findings,
     /// The bundle, still to be completed with the report.
     pub bundle: Bundle,
     /// How long it lasted.
@@ -222,6 +228,10 @@ pub struct Usage {
     pub timers: Option<hdrhistogram::Histogram<u64>>,
     /// Why the roster could not be written, if it could not.
     pub unkept: Option<String>,
+    /// What came from the target's webhook; `None` when it is not listened to.
+    pub events: Option<EventTally>,
+    /// Why not all of the target's queues were seen that should have been, as a sentence.
+    pub unseen: Option<String>,
 }
 
 /// After so long with nothing but failures, no more orders are sent to a target.
@@ -265,28 +275,34 @@ pub async fn execute(
     };
     let enrollment_failed = conductor.enroll(scenario, plan.devices()).await;
     let mut target_silent = false;
+    let mut unseen = None;
     if !enrollment_failed && !conductor.is_halted() {
         target_silent = conductor.order(&plan).await;
         if target_silent || conductor.is_halted() {
             conductor.crew.halt(Halt::Orders);
         }
         target_silent |= conductor.drain(settings.drain).await;
+        if !target_silent {
+            unseen = conductor.inspect(&plan).await;
+        }
     }
     let Conductor {
         crew, meter, asked, ..
     } = conductor;
     let halted = *asked.borrow();
     let lasted = clock.now();
-    let (account, bundle, usage) = crew.stop().await;
+    let (account, findings, bundle, usage) = crew.stop().await;
     let target_silent = target_silent || account.target_silent;
     let usage = Usage {
         cpu_percent: meter.seconds,
         cpu: health::cpu_time(),
         resident_max: health::resident_max(),
+        unseen,
         ..usage
     };
     Ok(Finished {
         account,
+        findings,
         bundle,
         lasted,
         halted,
@@ -319,7 +335,8 @@ impl<T: FnMut(Snapshot)> Conductor<T> {
         let give_up = self.clock.now() + scenario.enrollment.within + last_request;
         loop {
             let progress = self.crew.state().progress;
-            let done = progress.enrolled + progress.enrollment_failed >= devices;
+            let ended = progress.enrolled + progress.enrollment_failed + progress.unmanaged;
+            let done = ended >= devices;
             let silent = self.crew.is_target_silent(self.clock.now(), SILENCE_MAX);
             if done
                 || silent
@@ -331,7 +348,8 @@ impl<T: FnMut(Snapshot)> Conductor<T> {
             }
             self.pause(Step::Enrolling, Halt::Orders).await;
         }
-        let missing = devices - self.crew.state().progress.enrolled;
+        let progress = self.crew.state().progress;
+        let missing = devices.saturating_sub(progress.enrolled + progress.unmanaged);
         #[expect(
             clippy::cast_precision_loss,
             reason = "device counts are far below 2^52"
@@ -382,6 +400,19 @@ impl<T: FnMut(Snapshot)> Conductor<T> {
                 return self.crew.is_target_silent(self.clock.now(), SILENCE_MAX);
             }
             self.pause(Step::Draining, Halt::Everything).await;
+        }
+    }
+
+    /// Hears the target out and looks into its queues, unless the run is to end at once. Why not all
+    /// of them were seen, if so.
+    async fn inspect(&mut self, plan: &Plan) -> Option<String> {
+        tokio::select! {
+            biased;
+            Ok(_) = self.asked.wait_for(|asked| *asked == Halt::Everything) => None,
+            told = async {
+                self.crew.hear_out().await;
+                self.crew.inspect(plan).await
+            } => told,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::engine::front::{Doors, Listeners};
 use crate::engine::identity::Identities;
 use crate::engine::limits::Limits;
 use crate::engine::state::State;
-use crate::ids::{DeviceId, RunId};
+use crate::ids::{Crowd, CrowdId, DeviceId, RunId};
 use crate::plan::Plan;
 use crate::scenario::{Method, Scenario, Target};
 
@@ -50,6 +50,16 @@ impl Prepared {
     /// The target, for people: URL and version.
     pub fn target(&self) -> &str {
         &self.target.described
+    }
+
+    /// The run's id.
+    pub const fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Who the devices are.
+    pub const fn crowd(&self) -> &Crowd {
+        &self.state.crowd
     }
 
     /// What the enrolment profile says, for people; `None` without one.
@@ -88,12 +98,16 @@ pub async fn prepare(
     if let Some(reused) = &reused {
         state.crowd = reused.crowd(state.crowd)?;
     }
+    if settings.fresh_devices {
+        state.crowd = fresh_crowd();
+    }
     let listeners = Listeners::open(&Doors {
         direct: scenario.apns.listen,
         further: Vec::new(),
         proxy: scenario.apns.connect_proxy,
         plain: scenario.apns.plain_listen,
         admin: None,
+        events: scenario.target.webhook(),
     })?;
     let (push, topic) = push_credential(scenario, &state)?;
     let given = given_authority(scenario, clock)?;
@@ -113,7 +127,7 @@ pub async fn prepare(
     let newcomers: Vec<DeviceId> = newcomers.collect();
     let threads = NonZeroUsize::new(limits.cores).unwrap_or(NonZeroUsize::MIN);
     let search = Search {
-        newcomers: newcomers.len(),
+        newcomers: &newcomers,
         threads,
         scenario,
         plan,
@@ -217,6 +231,15 @@ pub(super) fn read(path: &Path, purpose: &'static str) -> Result<String, RunErro
             source,
         }
     })
+}
+
+/// Devices that no target has ever seen.
+fn fresh_crowd() -> Crowd {
+    let [id, first, second] = [(); 3].map(|()| random_bytes());
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(&first);
+    key[16..].copy_from_slice(&second);
+    Crowd::new(CrowdId([id[0], id[1], id[2], id[3]]), key)
 }
 
 pub(super) fn random_bytes() -> [u8; 16] {

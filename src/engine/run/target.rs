@@ -308,6 +308,12 @@ fn embedded_settings(request: Request<'_>, devices: &Authority) -> Result<ServeS
         .server_certificate(&LOCAL_NAMES, now)?;
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let rules = reference_server::Settings::default();
+    let (network_users, defects) = match &request.scenario.target {
+        Target::Embedded(target) => (target.network_users, target.defects),
+        Target::Nanomdm(_) | Target::Micromdm(_) | Target::Observe(_) => {
+            (rules.network_users, rules.defects)
+        }
+    };
     Ok(ServeSettings {
         listen_http: None,
         listen_https: Some(any_port),
@@ -332,6 +338,9 @@ fn embedded_settings(request: Request<'_>, devices: &Authority) -> Result<ServeS
         // The embedded server lives in the devices' time, as it does in a rehearsal.
         repush_after: rules.repush_after.div_f64(request.scenario.time_scale),
         repush_every: rules.repush_every.div_f64(request.scenario.time_scale),
+        network_users,
+        defects,
+        seed: request.scenario.seed,
         enrollment: enrollment(request)?,
     })
 }

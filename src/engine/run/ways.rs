@@ -19,6 +19,7 @@ use crate::engine::clock::Clock;
 use crate::engine::endpoint::Endpoint;
 use crate::engine::enroll::{Enroller, Laid, Outfit, Stop, Way};
 use crate::engine::identity::{Identities, roots_of_pem, system_roots};
+use crate::engine::permits::Permits;
 use crate::engine::pki::key_maker::{KeyMaker, Making};
 use crate::engine::pki::keys::KeyKind;
 use crate::engine::redirect::PublicTargets;
@@ -47,8 +48,8 @@ pub(super) struct Search<'a> {
     pub(super) state: &'a State,
     pub(super) authority: Arc<Authority>,
     pub(super) clock: Clock,
-    /// How many devices have no identity yet.
-    pub(super) newcomers: usize,
+    /// The devices that have no identity yet.
+    pub(super) newcomers: &'a [DeviceId],
     /// How many threads make keys.
     pub(super) threads: NonZeroUsize,
 }
@@ -77,6 +78,7 @@ pub(super) async fn find(search: Search<'_>, target: &mut Reached) -> Result<Fou
         secret: secret(scenario, settings)?,
         file: file(scenario)?,
         laid: None,
+        made_out_to: None,
         keys: keys(&search, BTreeMap::new()).await?,
     };
     let mut outfit = Outfit {
@@ -86,13 +88,7 @@ pub(super) async fn find(search: Search<'_>, target: &mut Reached) -> Result<Fou
         public: PublicTargets::of_settings(settings),
         timeout: target.timeout,
     };
-    let signs = enrollment.identity == IdentityMode::Signature;
-    let obtains = enrollment.method != Method::Issued;
-    let mut found = Terms {
-        obtains,
-        signs,
-        ..Terms::default()
-    };
+    let mut found = enrollment.terms();
     let without_profile = match &enrollment.method {
         Method::Issued => Some(None),
         Method::Scep(scep) => Some(Some(rsa(scep.key_size))),
@@ -107,7 +103,7 @@ pub(super) async fn find(search: Search<'_>, target: &mut Reached) -> Result<Fou
     };
     if let Some(kind) = without_profile {
         if let Some(kind) = kind {
-            way.keys = keys(&search, BTreeMap::from([(kind, search.newcomers)])).await?;
+            way.keys = keys(&search, BTreeMap::from([(kind, search.newcomers.len())])).await?;
             outfit.way = Arc::new(way);
         }
         return Ok(Found {
@@ -117,14 +113,14 @@ pub(super) async fn find(search: Search<'_>, target: &mut Reached) -> Result<Fou
             told: None,
         });
     }
-    let laid = lay_down(&search, &outfit).await?;
+    let (laid, made_out_to) = lay_down(&search, &outfit).await?;
     let identity = match (enrollment.is_identity_given, laid.profile.mdm.sign_message) {
         (true, _) => enrollment.identity.clone(),
         (false, true) => IdentityMode::Signature,
         (false, false) => IdentityMode::Mtls,
     };
     lead(target, scenario, settings, &laid, &identity, &outfit).await?;
-    found = terms(&laid.profile.mdm, &enrollment.method, &identity);
+    found = terms(&laid.profile.mdm, found, &identity);
     let topic = Some(laid.profile.mdm.topic.clone());
     let told = Some(told(&laid));
     let kind = match &laid.profile.identity {
@@ -138,9 +134,13 @@ pub(super) async fn find(search: Search<'_>, target: &mut Reached) -> Result<Fou
     if let Some(kind) = kind {
         // Over the air each device has one identity to ask with, and one to keep.
         let each = 1 + usize::from(matches!(enrollment.method, Method::Ota(_)));
-        way.keys = keys(&search, BTreeMap::from([(kind, each * search.newcomers)])).await?;
+        way.keys = keys(
+            &search,
+            BTreeMap::from([(kind, each * search.newcomers.len())]),
+        )
+        .await?;
     }
-    way.laid = Some(laid);
+    (way.laid, way.made_out_to) = (Some(laid), made_out_to);
     outfit.way = Arc::new(way);
     Ok(Found {
         outfit,
@@ -180,13 +180,29 @@ const fn rsa(bits: u32) -> KeyKind {
     }
 }
 
-/// Fetches the profile as the first device would.
-async fn lay_down(search: &Search<'_>, outfit: &Outfit) -> Result<Laid, RunError> {
+/// Fetches the profile as the first device would that has no identity yet. Where that uses something
+/// up, a certificate or a challenge, the device is named: it is to have this profile.
+async fn lay_down(
+    search: &Search<'_>,
+    outfit: &Outfit,
+) -> Result<(Laid, Option<DeviceId>), RunError> {
     let clock = search.clock;
-    outfit.fetcher(clock)?;
-    let (identities, places) = (Arc::new(Identities::default()), Semaphore::new(1));
-    let enroller = Enroller::new(outfit.clone(), clock, identities, Arc::new(places), None);
-    let device = DeviceId(0);
+    let permits = Permits::unbounded();
+    outfit.fetcher(clock, permits.clone())?;
+    let (identities, places) = (Identities::default(), Semaphore::new(1));
+    let (identities, places) = (Arc::new(identities), Arc::new(places));
+    let outfit = outfit.clone();
+    let enroller = Enroller::new(outfit, clock, permits, identities, places, None);
+    let device = search.newcomers.first().copied().unwrap_or_default();
+    let uses_up = match &search.scenario.enrollment.method {
+        Method::Profile(source) => source.each_device,
+        Method::Ota(_) => true,
+        Method::Issued
+        | Method::Scep(_)
+        | Method::Acme(_)
+        | Method::Automated { .. }
+        | Method::AccountDriven { .. } => false,
+    };
     let traits = &search.plan.cohorts[usize::from(search.plan.cohort_of(device).0)].traits;
     let mut errand = Errand {
         id: RequestId(0),
@@ -199,7 +215,7 @@ async fn lay_down(search: &Search<'_>, outfit: &Outfit) -> Result<Laid, RunError
     };
     for _ in 0..=UPDATES_MAX {
         match enroller.lay_down(&errand, traits).await {
-            Ok(laid) => return Ok(laid),
+            Ok(laid) => return Ok((laid, uses_up.then_some(device))),
             Err(Stop::NotYet(why) | Stop::Never(why)) => return Err(RunError::Enrollment(why)),
             Err(Stop::UpdateFirst { os_version }) => match os_version {
                 Some(version) if version != errand.os_version => errand.os_version = version,
@@ -256,18 +272,17 @@ async fn lead(
     target.lead(scenario, (checkin, server), identity, roots, &pins)
 }
 
-/// What the MDM payload lays down.
-fn terms(mdm: &MdmPayload, method: &Method, identity: &IdentityMode) -> Terms {
+/// What the MDM payload lays down beside the way to it.
+fn terms(mdm: &MdmPayload, way: Terms, identity: &IdentityMode) -> Terms {
     Terms {
-        obtains: true,
         signs: *identity == IdentityMode::Signature,
         access_rights: mdm.access_rights,
         check_out_when_removed: mdm.check_out_when_removed,
         per_user_connections: mdm.has(MdmPayload::PER_USER_CONNECTIONS),
         bootstrap_token: mdm.has(MdmPayload::BOOTSTRAP_TOKEN),
         get_token: mdm.has(MdmPayload::GET_TOKEN),
-        awaits_configuration: matches!(method, Method::Automated { .. }),
         is_user_enrollment: mdm.is_user_enrollment,
+        ..way
     }
 }
 

@@ -27,7 +27,8 @@ use super::authority::{AuthorityError, Credential};
 use super::clock::Clock;
 use super::identity::TlsError;
 use super::push_client::{PushClients, PushTarget};
-use crate::reference_server::{PushOrder, PushResult, Server, Settings};
+use crate::reference_server::{Defects, NetworkUsers, PushOrder, PushResult, Server, Settings};
+use crate::seed::Seed;
 use crate::time::SimTime;
 
 pub use embedded::{Embedded, EmbeddedError, run_embedded};
@@ -67,6 +68,12 @@ pub struct ServeSettings {
     pub repush_after: Duration,
     /// From a push without an answer to the next.
     pub repush_every: Duration,
+    /// What happens to network users of Macs.
+    pub network_users: NetworkUsers,
+    /// What is wrong with the server.
+    pub defects: Defects,
+    /// What defects draw with that strike at random.
+    pub seed: Seed,
     /// How devices come by their identities here; `None` when they bring them.
     #[serde(default)]
     pub enrollment: Option<EnrollmentSettings>,
@@ -169,7 +176,9 @@ impl Running {
                 .enrollment
                 .as_ref()
                 .is_none_or(|enrollment| enrollment.rules.configures),
-            ..Settings::default()
+            network_users: settings.network_users,
+            defects: settings.defects,
+            seed: settings.seed,
         });
         let push_clients = PushClients::default();
         if let Some(pem) = &settings.push_certificate {

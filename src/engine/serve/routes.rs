@@ -36,7 +36,7 @@ pub(super) async fn answer(
     };
     let path = head.uri.path();
     Ok(match &shared.enrolling {
-        _ if path == "/mdm" => device(&head, &body, peer, &shared),
+        _ if path == "/mdm" => device(&head, &body, peer, &shared).await,
         Some(enrolling) if enroll::is_way_in(path) => {
             enroll::answer(Asked::new(head, body), enrolling, &shared).await
         }
@@ -62,7 +62,12 @@ async fn read(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Response<Ful
 }
 
 /// A device's check-in or its ask for work.
-fn device(head: &Parts, request: &[u8], peer: Peer, shared: &Shared) -> Response<Full<Bytes>> {
+async fn device(
+    head: &Parts,
+    request: &[u8],
+    peer: Peer,
+    shared: &Shared,
+) -> Response<Full<Bytes>> {
     if head.method != Method::PUT && head.method != Method::POST {
         return error(StatusCode::METHOD_NOT_ALLOWED, "devices use PUT");
     }
@@ -74,7 +79,11 @@ fn device(head: &Parts, request: &[u8], peer: Peer, shared: &Shared) -> Response
     let kind = head.headers.get(CONTENT_TYPE);
     let is_check_in =
         kind.is_some_and(|kind| kind.as_bytes().starts_with(CHECKIN_CONTENT_TYPE.as_bytes()));
-    let Reply { status, body } = shared.call(|server, now| {
+    let Reply {
+        status,
+        body,
+        delay,
+    } = shared.call(|server, now| {
         if is_check_in {
             server.check_in(now, Some(identity), request)
         } else {
@@ -83,6 +92,9 @@ fn device(head: &Parts, request: &[u8], peer: Peer, shared: &Shared) -> Response
     });
     if is_check_in && status == 200 {
         shared.register.checked_in(identity, request);
+    }
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
     }
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(status).expect("the machine answers with HTTP");
@@ -124,6 +136,11 @@ async fn administrator(head: &Parts, body: &[u8], shared: &Shared) -> Response<F
     {
         return cancel(command, shared);
     }
+    if let Some(id) = path.strip_prefix("/v1/queue/")
+        && is_get
+    {
+        return queue(id, shared);
+    }
     match path {
         "/v1/pushcert" if is_put => put_push_certificate(body, shared),
         "/v1/pushcert" if is_get => {
@@ -159,6 +176,18 @@ async fn submit(submission: Submission, shared: &Shared) -> Response<Full<Bytes>
     }
     let status = StatusCode::from_u16(answer.status()).expect("the machine answers with HTTP");
     json_bytes(status, answer.json())
+}
+
+/// The open commands of an enrollment. NanoMDM has nothing like it.
+fn queue(id: &str, shared: &Shared) -> Response<Full<Bytes>> {
+    let id = percent_decoded(id);
+    match shared.call(|server, _| server.queue(&id)) {
+        Some(open) => {
+            let open: Vec<&str> = open.iter().map(|uuid| &*uuid.0).collect();
+            json_answer(StatusCode::OK, &json!({ "open": open }))
+        }
+        None => error(StatusCode::NOT_FOUND, "no device is enrolled under this id"),
+    }
 }
 
 /// Takes a queued command back, `<id>/<CommandUUID>`. NanoMDM has nothing like it.

@@ -235,3 +235,18 @@ fn a_users_channel_is_called_as_nanomdm_calls_it() {
     let shared_ipad = User::of_shared_ipad(&crowd, channel);
     assert_eq!(shared_ipad.enrollment_id("UDID"), "UDID:user2-3");
 }
+
+/// A token of megabytes was kept for every user of every Mac.
+#[test]
+fn a_users_token_or_challenge_has_an_end() {
+    for size in [16 * 1024, 16 * 1024 + 1] {
+        let text = "a".repeat(size);
+        for answer in [
+            UserChallenge::Token(text.clone()),
+            UserChallenge::Digest(text),
+        ] {
+            let read = UserChallenge::decode(&answer.encode());
+            assert_eq!(read.is_ok(), size <= 16 * 1024, "{size}");
+        }
+    }
+}

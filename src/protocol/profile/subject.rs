@@ -302,7 +302,12 @@ impl AltName {
         for (key, make) in makers {
             let values = match given.get(key) {
                 None => &[],
-                Some(Value::Array(values)) if values.len() <= PARTS_MAX => values.as_slice(),
+                Some(Value::Array(values)) if values.len() > PARTS_MAX => {
+                    let right = format!("at most {PARTS_MAX} names of a kind are wanted");
+                    let given = format!("{} of {key}", values.len());
+                    return Err(keys.impossible(KEY, &given, &right));
+                }
+                Some(Value::Array(values)) => values.as_slice(),
                 Some(one) => std::slice::from_ref(one),
             };
             for value in values {

@@ -249,6 +249,25 @@ fn pinned_and_trusted_certificates_are_found() {
     assert_eq!(read.trusted.len(), 2);
 }
 
+/// More than 32 names of a kind were said to be no names in ASCII.
+#[test]
+fn too_many_alternative_names_are_refused_as_that() {
+    let names = |count: usize| {
+        edit(0, |given| {
+            let name = |n| ::plist::Value::from(format!("{n}.example.com"));
+            let names = ::plist::Value::Array((0..count).map(name).collect());
+            let content = given.get_mut("PayloadContent").unwrap();
+            let content = content.as_dictionary_mut().unwrap();
+            let kinds = [("dNSName".to_owned(), names)].into_iter().collect();
+            content.insert("SubjectAltName".into(), ::plist::Value::Dictionary(kinds));
+        })
+    };
+    assert!(enrollment(&names(32)).is_ok());
+    let refused = enrollment(&names(33)).unwrap_err().to_string();
+    assert!(refused.contains("33 of dNSName"), "{refused}");
+    assert!(refused.contains("at most 32"), "{refused}");
+}
+
 fn any_subject() -> impl Strategy<Value = Subject> {
     let oid = prop_oneof![
         Just("2.5.4.3".to_owned()),

@@ -1,6 +1,7 @@
-//! Keys of the bundled reference server: how it enrols devices.
+//! Keys of the bundled reference server: how it enrols devices, and what is wrong with it.
 
 use super::{HTTP, RESUME, key};
+use crate::reference_server::{Defect, NetworkUsers};
 use crate::scenario::embedded::ReplyCipher;
 use crate::scenario::kind::Need::{Default, Optional};
 use crate::scenario::kind::{Kind, Section};
@@ -81,6 +82,18 @@ pub(super) static EMBEDDED: Section = Section {
             Kind::Flag,
             Default("true"),
             "Whether ACME issues to devices alone that attest their key; otherwise it takes a device at its word that attests nothing, as those with RSA keys.",
+        ),
+        key(
+            "network-users",
+            Kind::Choice(&NetworkUsers::WORDS),
+            Default(r#""unmanaged""#),
+            "What happens to network users of Macs: they are not managed, they are without proof (a challenge of zero length), or they get a challenge and a token for whatever response.",
+        ),
+        key(
+            "defects",
+            Kind::Words(&Defect::NAMES),
+            Default("[]"),
+            "What is wrong with the server, to try what a run says of it: docs/bugs.md lists the defects.",
         ),
         HTTP,
         RESUME,

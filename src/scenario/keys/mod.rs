@@ -6,6 +6,7 @@ use self::apns::APNS;
 use self::devices::COHORT;
 use self::embedded::EMBEDDED;
 use self::enrollment::ENROLLMENT;
+use self::findings::FINDINGS;
 use self::work::{EVENT, EXPECT, STAGE, THRESHOLD};
 use super::kind::Need::{self, Default, Optional, Required};
 use super::kind::{Key, Kind, Section};
@@ -15,6 +16,7 @@ mod apns;
 mod devices;
 mod embedded;
 mod enrollment;
+mod findings;
 mod life;
 mod rules;
 mod work;
@@ -71,6 +73,12 @@ pub(super) static SCENARIO: Section = Section {
             "The one who plays the administrator.",
         ),
         key(
+            "report",
+            Kind::Table(&REPORT),
+            Default("{}"),
+            "What the report tells beyond the usual.",
+        ),
+        key(
             "cohorts",
             Kind::Tables(&COHORT),
             Required,
@@ -93,6 +101,12 @@ pub(super) static SCENARIO: Section = Section {
             Kind::Tables(&THRESHOLD),
             Optional,
             "What a run must meet; one that is missed ends the run with exit code 99. Without this key one applies: no pending command may be the target's fault. `thresholds = []` removes it.",
+        ),
+        key(
+            "findings",
+            Kind::Table(&FINDINGS),
+            Default("{}"),
+            "How the server is judged by the rules that servers keep: docs/findings.md.",
         ),
         key(
             "expect",
@@ -151,6 +165,12 @@ const TARGET_CA: Key = key(
     Optional,
     "PEM file of the authority that signed the target's certificate, when it is no public one.",
 );
+const RESET: Key = key(
+    "reset",
+    Kind::Texts,
+    Default("[]"),
+    "A program and its arguments that make the target as good as new: what `mdmstorm reduce` runs before each run, without a shell, in this file's folder. Without one each run has devices that the target has never seen.",
+);
 const HTTP: Key = key(
     "http",
     Kind::Choice(&VERSIONS),
@@ -170,6 +190,13 @@ const HEADERS: Key = key(
     "HTTP headers added to each request, for proxies that ask for them.",
 );
 
+const WEBHOOK: Key = key(
+    "webhook",
+    Kind::Address,
+    Optional,
+    "Where to listen for the target's events, which are compared with what devices know: start it with -webhook-url (NanoMDM) or -command-webhook-url (MicroMDM) http://this-address/webhook.",
+);
+
 static NANOMDM: Section = Section {
     is: "target.nanomdm",
     keys: &[
@@ -183,6 +210,8 @@ static NANOMDM: Section = Section {
         TIMEOUT,
         TARGET_CA,
         HEADERS,
+        WEBHOOK,
+        RESET,
         HTTP,
         RESUME,
     ],
@@ -201,6 +230,8 @@ static MICROMDM: Section = Section {
         TIMEOUT,
         TARGET_CA,
         HEADERS,
+        WEBHOOK,
+        RESET,
     ],
 };
 
@@ -222,6 +253,7 @@ static OBSERVE: Section = Section {
         TIMEOUT,
         TARGET_CA,
         HEADERS,
+        RESET,
         HTTP,
         RESUME,
     ],
@@ -234,6 +266,16 @@ static OPERATOR: Section = Section {
         Kind::Count,
         Default("256"),
         "How many admin requests may be under way at once. Waiting for one is the operator's lateness.",
+    )],
+};
+
+static REPORT: Section = Section {
+    is: "report",
+    keys: &[key(
+        "slow-after",
+        Kind::Duration,
+        Default("\"5m\""),
+        "A command that is open for longer is told with the cause of its wait at that moment, whether or not it completes later.",
     )],
 };
 

@@ -88,6 +88,7 @@ impl<'a> Line<'a> {
             asked: Fetch {
                 ahead_us: asked.bearer.ahead_us,
                 trust: asked.trust,
+                ours: Some(asked.trail.ours()),
                 ..Fetch::get("")
             },
             calls,
@@ -145,6 +146,7 @@ impl<'a> Line<'a> {
             repeats: head.method != Method::POST,
             ahead_us: self.asked.ahead_us,
             trust: self.asked.trust,
+            ours: self.asked.ours,
         };
         let fetched = self.enroller.fetcher.fetch_over(&mut self.kept, fetch);
         let mut fetched = fetched.await.map_err(|broken| Stop::broken(&broken))?;

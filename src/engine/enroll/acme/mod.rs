@@ -6,6 +6,8 @@
 mod line;
 mod problem;
 
+use std::time::Duration;
+
 use instant_acme::{
     AuthorizationStatus, ChallengeStatus, ChallengeType, DeviceAttestation, Identifier, NewOrder,
     Order, OrderStatus, RetryPolicy,
@@ -34,6 +36,9 @@ const AUTHORIZATIONS_MAX: usize = 8;
 /// No chain of certificates is longer.
 const CERTIFICATES_MAX: usize = 8;
 
+/// An order that is not ready after so long is given up; the device begins anew later.
+const PATIENCE_MAX: Duration = Duration::from_secs(30);
+
 /// What a device sends in the place of an attestation when it makes none: an empty JSON object, which
 /// smallstep/certificates looks for (acme/challenge.go).
 const NO_ATTESTATION: &[u8] = b"{}";
@@ -45,10 +50,12 @@ pub(super) struct Asked<'a> {
     pub(super) name: &'a str,
     pub(super) bearer: &'a Bearer,
     pub(super) trust: Option<&'a Trust>,
+    pub(super) trail: &'a Trail,
 }
 
 impl Enroller {
-    pub(super) async fn acme(&self, asked: Asked<'_>, trail: &Trail) -> Result<OwnIdentity, Stop> {
+    pub(super) async fn acme(&self, asked: Asked<'_>) -> Result<OwnIdentity, Stop> {
+        let trail = asked.trail;
         let since = trail.begin();
         let opened = self.order(&asked).await;
         let (mut line, mut order) = trail.end(IdentityStep::AcmeOrder, since, opened)?;
@@ -62,8 +69,15 @@ impl Enroller {
         trail.end(IdentityStep::Attestation, since, proved)?;
 
         let since = trail.begin();
-        let got = certificate(&mut line, &mut order, &key, &asked).await;
+        let patience = self.patience();
+        let got = certificate(&mut line, &mut order, &key, &asked, &patience).await;
         trail.end(IdentityStep::AcmeCertificate, since, got)
+    }
+
+    /// How long an order is looked at: twice, and not beyond the time that enrolment has.
+    fn patience(&self) -> RetryPolicy {
+        let longest = PATIENCE_MAX.min(self.way.enrollment.within / 2);
+        RetryPolicy::new().timeout(longest)
     }
 
     async fn order<'a>(&'a self, asked: &Asked<'a>) -> Result<(Line<'a>, Order), Stop> {
@@ -110,7 +124,8 @@ impl Enroller {
                 let what = "the server offers no challenge device-attest-01";
                 Stop::never(Name::AcmeProblem, what)
             })?;
-            let object = self.attested(&challenge.token, key, asked)?;
+            let token = &challenge.token;
+            let object = asked.trail.working(|| self.attested(token, key, asked))?;
             let object = DeviceAttestation {
                 att_obj: object.into(),
             };
@@ -122,7 +137,7 @@ impl Enroller {
         }
         let mut status = order.refresh().await?.status;
         if matches!(status, OrderStatus::Pending | OrderStatus::Processing) {
-            let ready = order.poll_ready(&RetryPolicy::new()).await;
+            let ready = order.poll_ready(&self.patience()).await;
             status = ready.map_err(|error| problem::of_challenge(&error))?;
         }
         match status {
@@ -160,6 +175,7 @@ async fn certificate(
     order: &mut Order,
     key: &DeviceKey,
     asked: &Asked<'_>,
+    patience: &RetryPolicy,
 ) -> Result<OwnIdentity, Stop> {
     let names = &asked.bearer.names;
     let subject = wanted::subject(&asked.payload.subject, asked.name, names)?;
@@ -169,7 +185,7 @@ async fn certificate(
         alternative_names: &alternative_names,
         ..Wish::default()
     };
-    let request = wish.sign(key);
+    let request = asked.trail.working(|| wish.sign(key));
     let request = request.map_err(|error| Stop::never(Name::KeyUnavailable, error.to_string()))?;
     let issued = line.during(async {
         order.finalize_csr(&request).await?;
@@ -178,7 +194,7 @@ async fn certificate(
             OrderStatus::Pending
             | OrderStatus::Ready
             | OrderStatus::Processing
-            | OrderStatus::Invalid => Some(order.poll_certificate(&RetryPolicy::new()).await?),
+            | OrderStatus::Invalid => Some(order.poll_certificate(patience).await?),
         };
         chain.ok_or_else(|| Stop::never(Name::AcmeProblem, "the order is valid without a chain"))
     });

@@ -2,13 +2,26 @@
 //! run ended or was killed.
 //!
 //! A write that fails ends nothing: the run goes on, the rest is still attempted, and the first
-//! failure is reported (docs/results.md).
+//! failure is reported (docs/results.md). [`Recorded`] reads one again.
+
+pub mod analysis;
+pub mod log;
+pub mod manifest;
+pub mod names;
+pub mod recorded;
+pub mod trace;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use self::log::Until;
+use self::manifest::Manifest;
+pub use self::recorded::Recorded;
+use self::trace::{TRACE, TraceFile, Traced, Tracer, Tracing};
 use crate::fact::Fact;
+use crate::ids::{Crowd, DeviceId};
+use crate::time::SimTime;
 
 /// The most uncompressed bytes in one frame of the event log.
 const FRAME_BYTES: usize = 1 << 20;
@@ -21,7 +34,16 @@ const LEVEL: i32 = -5;
 const MANIFEST: &str = "manifest.json";
 
 /// The manifest of a run that has not ended.
-const UNFINISHED: &[u8] = b"{\n  \"manifest-version\": 1,\n  \"complete\": false\n}\n";
+const UNFINISHED: &[u8] = b"{\n  \"manifest-version\": 2,\n  \"complete\": false\n}\n";
+
+/// The scenario as it ran.
+const SCENARIO: &str = "scenario.toml";
+
+/// One line per fact.
+const EVENTS: &str = "events.ndjson.zst";
+
+/// One line per second.
+const INTERVALS: &str = "intervals.ndjson";
 
 /// Why a bundle cannot be begun.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +73,12 @@ pub struct Bundle {
     folder: PathBuf,
     events: File,
     frame: Vec<u8>,
+    /// The latest watermark, if it is not in the log.
+    until: Option<SimTime>,
+    /// The devices whose words are kept.
+    watched: Vec<DeviceId>,
+    /// What they say on virtual time.
+    words: Option<TraceFile>,
     intervals: File,
     failure: Option<String>,
 }
@@ -78,10 +106,13 @@ impl Bundle {
         // A run that is killed leaves this, so that its results are known for what they are.
         fs::write(folder.join(MANIFEST), UNFINISHED).map_err(|e| refused(folder, e))?;
         Ok(Self {
-            events: open("events.ndjson.zst")?,
-            intervals: open("intervals.ndjson")?,
+            events: open(EVENTS)?,
+            intervals: open(INTERVALS)?,
             folder: folder.to_owned(),
             frame: Vec::new(),
+            until: None,
+            watched: Vec::new(),
+            words: None,
             failure: None,
         })
     }
@@ -95,10 +126,65 @@ impl Bundle {
             ..
         } = self;
         drop((events, intervals));
-        for name in ["events.ndjson.zst", "intervals.ndjson", MANIFEST] {
+        for name in [EVENTS, INTERVALS, MANIFEST] {
             let _ = fs::remove_file(folder.join(name));
         }
         let _ = fs::remove_dir(folder);
+    }
+
+    /// Says whose run it is, before the first device: what there is of a run that is killed can be
+    /// read all the same.
+    pub fn begin(&mut self, manifest: &Manifest, scenario: &str, crowd: &Crowd, devices: u32) {
+        self.file(SCENARIO, scenario.as_bytes());
+        let written = names::write(&self.folder, crowd, devices);
+        self.keep(written, names::NAMES);
+        self.file(MANIFEST, manifest.json().as_bytes());
+    }
+
+    /// Completes it: what is written after this is not counted.
+    pub fn end(&mut self, manifest: &Manifest) {
+        let written = self.words.as_mut().map_or(Ok(()), TraceFile::end_frame);
+        self.keep(written, TRACE);
+        self.file(MANIFEST, manifest.json().as_bytes());
+    }
+
+    /// Keeps what these devices say and are told. Call it before the run.
+    pub fn watch(&mut self, devices: Vec<DeviceId>) {
+        self.watched = devices;
+    }
+
+    /// Starts to write what the watched devices say; `None` when nobody is watched, or nothing can be
+    /// written.
+    pub(super) fn trace(&mut self) -> Option<(Tracer, Tracing)> {
+        if self.watched.is_empty() {
+            return None;
+        }
+        match Tracing::start(&self.folder, &self.watched) {
+            Ok(started) => Some(started),
+            Err(error) => {
+                self.keep(Err(error), TRACE);
+                None
+            }
+        }
+    }
+
+    /// Takes note of how writing what devices said came out.
+    pub(super) fn traced(&mut self, written: io::Result<()>) {
+        self.keep(written, TRACE);
+    }
+
+    /// Keeps what a watched device said on virtual time, which has no thread of its own.
+    pub fn exchanged(&mut self, traced: &Traced) {
+        let file = match self.words.take() {
+            Some(file) => Ok(file),
+            None => TraceFile::create(&self.folder),
+        };
+        let written = file.and_then(|mut file| {
+            file.add(traced)?;
+            self.words = Some(file);
+            Ok(())
+        });
+        self.keep(written, TRACE);
     }
 
     /// Where it is.
@@ -113,12 +199,23 @@ impl Bundle {
 
     /// Adds a fact to the event log.
     pub fn event(&mut self, fact: &Fact) {
+        // Before the fact, and not when it was promised: without facts there is nothing to promise.
+        if let Some(until) = self.until.take() {
+            let _ = serde_json::to_writer(&mut self.frame, &Until { until });
+            self.frame.push(b'\n');
+        }
         // Writing to memory does not fail, and every fact has a JSON form.
         let _ = serde_json::to_writer(&mut self.frame, fact);
         self.frame.push(b'\n');
         if self.frame.len() >= FRAME_BYTES {
             self.end_frame();
         }
+    }
+
+    /// Notes that every fact before `watermark` is in the event log; a reader settles its accounts
+    /// where the run did.
+    pub const fn until(&mut self, watermark: SimTime) {
+        self.until = Some(watermark);
     }
 
     /// Writes the facts so far as one whole frame. Called once a second.
@@ -129,13 +226,13 @@ impl Bundle {
         let written = zstd::bulk::compress(&self.frame, LEVEL)
             .and_then(|frame| self.events.write_all(&frame));
         self.frame.clear();
-        self.keep(written, "events.ndjson.zst");
+        self.keep(written, EVENTS);
     }
 
     /// Adds a line to `intervals.ndjson`.
     pub fn interval(&mut self, line: &str) {
         let written = writeln!(self.intervals, "{line}");
-        self.keep(written, "intervals.ndjson");
+        self.keep(written, INTERVALS);
     }
 
     /// Writes a whole file: beside its place first, then moved there, so that it is never seen
@@ -184,6 +281,27 @@ mod tests {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         assert_eq!(read, facts);
+    }
+
+    #[test]
+    fn a_watermark_stands_before_the_next_fact_and_never_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bundle = Bundle::create(folder.path()).unwrap();
+        let facts = [1, 5].map(|at| Fact {
+            at: SimTime::from_secs(at),
+            kind: FactKind::TimeZero,
+        });
+        bundle.event(&facts[0]);
+        bundle.until(SimTime::from_secs(2));
+        bundle.until(SimTime::from_secs(3));
+        bundle.event(&facts[1]);
+        bundle.until(SimTime::from_secs(9));
+        bundle.end_frame();
+        let read = log::EventLog::open(folder.path()).unwrap();
+        let read: Vec<log::Entry> = read.map(Result::unwrap).collect();
+        let [first, second] = facts.map(log::Entry::Fact);
+        let until = log::Entry::Until(SimTime::from_secs(3));
+        assert_eq!(read, [first, until, second]);
     }
 
     #[test]

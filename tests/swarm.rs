@@ -328,7 +328,7 @@ impl Case {
         self.judge(&finished.findings, &eyes)?;
         for pending in &finished.account.pending {
             // The server never had it, or it stands in line behind one that the server never had.
-            let in_line = !eyes.offered.contains(&pending.order)
+            let in_line = !eyes.offered.contains_key(&pending.order)
                 && account_has(&finished.account, pending.channel, &eyes.unknown);
             // A server forgets what was queued when a device authenticates anew, or leaves.
             let forgotten = eyes.is_forgotten(pending.order, pending.channel.device);
@@ -359,10 +359,9 @@ impl Case {
 struct Eyes {
     checker: Checker,
     unknown: BTreeSet<OrderIndex>,
-    offered: BTreeSet<OrderIndex>,
+    /// When each order was offered.
+    offered: BTreeMap<OrderIndex, SimTime>,
     healed: bool,
-    /// When the server had what it has of each order.
-    accepted: BTreeMap<OrderIndex, SimTime>,
     /// When devices last authenticated since time zero.
     anew: BTreeMap<DeviceId, SimTime>,
     /// Devices that are not managed.
@@ -380,9 +379,8 @@ impl Eyes {
         Self {
             checker: Checker::new(*world.book()),
             unknown: BTreeSet::new(),
-            offered: BTreeSet::new(),
+            offered: BTreeMap::new(),
             healed: false,
-            accepted: BTreeMap::new(),
             anew: BTreeMap::new(),
             gone: BTreeSet::new(),
             copies: BTreeSet::new(),
@@ -399,9 +397,10 @@ impl Eyes {
     }
 
     /// Whether the server does not have an order any more, or never had it, because its device left, or
-    /// authenticated anew since.
+    /// authenticated anew since. An order that overlaps an Authenticate may be cleared by it, although
+    /// its acceptance is read later.
     fn is_forgotten(&self, order: OrderIndex, device: DeviceId) -> bool {
-        let since = self.accepted.get(&order);
+        let since = self.offered.get(&order);
         let anew = self.anew.get(&device);
         self.gone.contains(&device) || anew.is_some_and(|at| since.is_none_or(|it| it <= at))
     }
@@ -445,11 +444,8 @@ impl Eyes {
                     self.gone.remove(&channel.device);
                 }
             }
-            if let FactKind::Accepted { order, .. } = fact.kind {
-                self.accepted.insert(order, fact.at);
-            }
             if let FactKind::Offered { order } = fact.kind {
-                self.offered.insert(order);
+                self.offered.entry(order).or_insert(fact.at);
             }
         }
         Ok(())

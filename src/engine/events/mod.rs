@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use self::directory::Directory;
 use self::message::Message;
-use super::gateway::tasks::pass_on;
+use super::gateway::tasks::{next_connection, pass_on};
 use super::operator::Operator;
 use crate::fact::FactKind;
 
@@ -76,16 +76,9 @@ impl EventDoor {
         loop {
             let is_full = connections.len() >= CONNECTIONS_MAX;
             tokio::select! {
-                accepted = listener.accept(), if !is_full => match accepted {
-                    Ok((tcp, _)) => {
-                        connections.spawn_local(Rc::clone(&self).serve(tcp));
-                    }
-                    Err(error) => {
-                        // Out of descriptors, most likely: waiting is all that helps.
-                        tracing::warn!(%error, "the webhook's door could not take a connection");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                },
+                (tcp, _) = next_connection(&listener, "webhook"), if !is_full => {
+                    connections.spawn_local(Rc::clone(&self).serve(tcp));
+                }
                 Some(joined) = connections.join_next() => pass_on(joined),
             }
         }

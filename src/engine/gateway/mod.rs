@@ -247,17 +247,10 @@ impl Gateway {
             tokio::select! {
                 _ = news.wait_for(|standing| standing.is_closing) => break,
                 Some(joined) = connections.join_next(), if !has_room => tasks::pass_on(joined),
-                accepted = listener.accept(), if has_room => match accepted {
-                    Ok((tcp, from)) => {
-                        let (gateway, door) = (Rc::clone(&self), door.clone());
-                        connections.spawn_local(gateway.admit(tcp, from, door));
-                    }
-                    Err(error) => {
-                        // Out of descriptors, most likely: waiting is all that helps.
-                        tracing::warn!(%error, "the gateway could not take a connection");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                },
+                (tcp, from) = tasks::next_connection(&listener, "gateway"), if has_room => {
+                    let (gateway, door) = (Rc::clone(&self), door.clone());
+                    connections.spawn_local(gateway.admit(tcp, from, door));
+                }
             }
         }
         drop(listener);

@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use super::answer::{Answer as Answered, Asked, Headers, Verdict as Judged, received};
 use super::events::{Bells, Listening};
 use super::lookout::{Lookout, Sight, Verdict, Way};
-use super::tasks::pass_on;
+use super::tasks::{next_connection, pass_on};
 use super::{Gateway, metrics};
 use crate::apns::admission::{Incoming, PAYLOAD_MAX};
 use crate::apns::fault::Fault;
@@ -109,16 +109,9 @@ impl Plain {
         loop {
             let is_full = connections.len() >= CONNECTIONS_MAX;
             tokio::select! {
-                accepted = listener.accept(), if !is_full => match accepted {
-                    Ok((tcp, _)) => {
-                        connections.spawn_local(Rc::clone(&self).serve(tcp, role));
-                    }
-                    Err(error) => {
-                        // Out of descriptors, most likely: waiting is all that helps.
-                        tracing::warn!(%error, "the plain door could not take a connection");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                },
+                (tcp, _) = next_connection(&listener, "plain"), if !is_full => {
+                    connections.spawn_local(Rc::clone(&self).serve(tcp, role));
+                }
                 Some(joined) = connections.join_next() => pass_on(joined),
                 _ = sweep.tick() => self.pending.borrow_mut().sweep(self.clock.now()),
             }

@@ -21,7 +21,6 @@ use super::certificate::{Certificate, CertificateError};
 use super::cms::{DATA, ENVELOPED_DATA, MessageError, SIGNERS_MAX, bounded, content, framed};
 use super::keys::{DeviceKey, KeyError, RSA_ENCRYPTION};
 use super::signature::RSA;
-use super::signed_data::is_signer;
 use super::structure::{EnvelopedData, KeyTransRecipientInfo};
 
 /// The ciphers that devices and their servers use, all in CBC mode.
@@ -198,7 +197,7 @@ pub(super) fn opened(
         .recipient_infos
         .iter()
         .filter_map(|any| KeyTransRecipientInfo::from_ber(&any.to_der().ok()?).ok())
-        .find(|recipient| is_signer(certificate, &recipient.recipient));
+        .find(|recipient| recipient.recipient.names(certificate.tbs()));
     let recipient = recipient.ok_or(MessageError::NotForUs)?;
     if recipient.algorithm.oid != RSA {
         return Err(MessageError::Cipher(recipient.algorithm.oid.to_string()));

@@ -19,7 +19,7 @@ use super::keys::{
     ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512, RSA_ENCRYPTION, SHA256, SHA384, SHA512,
 };
 use super::signature::{self, Digest, SignatureError};
-use super::structure::{ContentInfo, SignedData, SignerIdentifier, SignerInfo};
+use super::structure::{ContentInfo, SignedData, SignerInfo};
 use crate::engine::authority::Validity;
 use crate::time::WallTime;
 
@@ -177,7 +177,7 @@ pub fn verify(header: &str, body: &[u8]) -> Result<Signer, CmsError> {
     let (certificate, der) = certificates
         .filter_map(|any| any.to_der().ok())
         .filter_map(|der| Some((Certificate::from_der(&der).ok()?, der)))
-        .find(|(certificate, _)| is_signer(certificate, &signer.sid))
+        .find(|(certificate, _)| signer.sid.names(certificate.tbs_certificate()))
         .ok_or(CmsError::NoCertificate)?;
     let digest = digest_of(signer)?;
     let message = signed_message(signer, digest, body)?;
@@ -203,19 +203,6 @@ pub fn verify(header: &str, body: &[u8]) -> Result<Signer, CmsError> {
         certificate: der,
         signing_time,
     })
-}
-
-fn is_signer(certificate: &Certificate, named: &SignerIdentifier) -> bool {
-    let certificate = certificate.tbs_certificate();
-    match named {
-        SignerIdentifier::IssuerAndSerialNumber(named) => {
-            named.issuer == *certificate.issuer()
-                && named.serial_number == *certificate.serial_number()
-        }
-        SignerIdentifier::SubjectKeyIdentifier(named) => certificate
-            .get_extension::<x509_cert::ext::pkix::SubjectKeyIdentifier>()
-            .is_ok_and(|found| found.is_some_and(|(_, identifier)| identifier == *named)),
-    }
 }
 
 /// What the signer says the body was digested with. No device uses SHA-1.

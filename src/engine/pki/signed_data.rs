@@ -15,7 +15,7 @@ use super::cms::{
 };
 use super::keys::DeviceKey;
 use super::signature::{self, Digest, SignatureError};
-use super::structure::{SignedData, SignerIdentifier, SignerInfo};
+use super::structure::{SignedData, SignerInfo};
 use crate::time::WallTime;
 
 /// Who signs, and how.
@@ -183,7 +183,7 @@ impl Signed {
         let signer = self.data.signer_infos.get(0);
         let signer = signer.ok_or(MessageError::NoSigner)?;
         let mut all = self.certificates.iter().chain(known);
-        let certificate = all.find(|certificate| is_signer(certificate, &signer.sid));
+        let certificate = all.find(|certificate| signer.sid.names(certificate.tbs()));
         let certificate = certificate.ok_or(MessageError::NoCertificate)?;
         let digest = Digest::of(signer.digest_alg.oid);
         let digest =
@@ -219,19 +219,6 @@ impl Signer {
         let mut all = self.attributes.iter();
         let (_, value) = all.find(|(found, _)| *found == kind)?;
         Some(value.value())
-    }
-}
-
-pub(super) fn is_signer(certificate: &Certificate, named: &SignerIdentifier) -> bool {
-    let certificate = certificate.tbs();
-    match named {
-        SignerIdentifier::IssuerAndSerialNumber(named) => {
-            named.issuer == *certificate.issuer()
-                && named.serial_number == *certificate.serial_number()
-        }
-        SignerIdentifier::SubjectKeyIdentifier(named) => certificate
-            .get_extension::<x509_cert::ext::pkix::SubjectKeyIdentifier>()
-            .is_ok_and(|found| found.is_some_and(|(_, identifier)| identifier == *named)),
     }
 }
 

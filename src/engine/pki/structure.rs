@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use der::asn1::{ObjectIdentifier, OctetString, SetOfVec};
 use der::{Any, Choice, Encode as _, Enumerated, Sequence, ValueOrd};
+use x509_cert::TbsCertificate;
 use x509_cert::attr::Attributes;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use x509_cert::name::Name;
@@ -107,6 +108,21 @@ pub(super) enum SignerIdentifier {
     /// By the identifier of its key.
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
     SubjectKeyIdentifier(SubjectKeyIdentifier),
+}
+
+impl SignerIdentifier {
+    /// Whether this is how `certificate` is named.
+    pub(super) fn names(&self, certificate: &TbsCertificate) -> bool {
+        match self {
+            Self::IssuerAndSerialNumber(named) => {
+                named.issuer == *certificate.issuer()
+                    && named.serial_number == *certificate.serial_number()
+            }
+            Self::SubjectKeyIdentifier(named) => certificate
+                .get_extension::<SubjectKeyIdentifier>()
+                .is_ok_and(|found| found.is_some_and(|(_, identifier)| identifier == *named)),
+        }
+    }
 }
 
 impl ValueOrd for SignerIdentifier {

@@ -2,6 +2,8 @@
 //! keeps the rules, and does not with one that has a defect it provokes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod plan_rig;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,11 +14,11 @@ use mdmstorm::ids::{Channel, DeviceId, OrderBook, OrderIndex};
 use mdmstorm::plan::Plan;
 use mdmstorm::record::account::Tally;
 use mdmstorm::reference_server::{self, Defect, Defects};
-use mdmstorm::scenario::commands::build;
 use mdmstorm::scenario::{Changes, Scenario, Target};
 use mdmstorm::sim::checker::Checker;
 use mdmstorm::sim::{Settings, World};
 use mdmstorm::time::SimTime;
+use plan_rig::plan_of;
 
 /// What a defect does that a scenario shows.
 #[derive(Clone, Copy, Debug)]
@@ -171,12 +173,7 @@ impl Piece {
         let file = format!("{name}.toml");
         let text = std::fs::read_to_string(folder().join(&file)).unwrap();
         let scenario = Scenario::parse(&text, &file).unwrap_or_else(|errors| panic!("{errors}"));
-        let built = scenario.commands().zip(scenario.files());
-        let built = built.map(|(command, file)| {
-            let bytes = file.map(|file| std::fs::read(folder().join(file.path)).unwrap());
-            build(command, bytes.as_deref()).unwrap()
-        });
-        let plan = Arc::new(Plan::new(&scenario, built.collect(), scenario.seed));
+        let plan = plan_of(&scenario, &folder());
         Self {
             name,
             text,

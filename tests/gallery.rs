@@ -2,6 +2,8 @@
 //! file says, is rehearsed the same each time, and comes out as its expectations say.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod plan_rig;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,11 +17,11 @@ use mdmstorm::record::account::Account;
 use mdmstorm::record::cause::Cause;
 use mdmstorm::record::setup::Setup;
 use mdmstorm::report::expect::{self, Expectation, check};
-use mdmstorm::scenario::commands::build;
 use mdmstorm::scenario::{Expect, ExpectAt, Expected, HowMany, Scenario};
 use mdmstorm::sim::checker::Checker;
 use mdmstorm::sim::{Settings, World, transcript};
 use mdmstorm::time::SimTime;
+use plan_rig::plan_of;
 
 /// Every file there must be, and no other.
 const NAMES: [&str; 26] = [
@@ -78,12 +80,7 @@ impl Piece {
     fn of(name: &'static str, text: String) -> Self {
         let file = format!("{name}.toml");
         let scenario = Scenario::parse(&text, &file).unwrap_or_else(|errors| panic!("{errors}"));
-        let built = scenario.commands().zip(scenario.files());
-        let built = built.map(|(command, file)| {
-            let bytes = file.map(|file| std::fs::read(folder().join(file.path)).unwrap());
-            build(command, bytes.as_deref()).unwrap()
-        });
-        let plan = Arc::new(Plan::new(&scenario, built.collect(), scenario.seed));
+        let plan = plan_of(&scenario, &folder());
         Self {
             name,
             text,

@@ -2,6 +2,8 @@
 //! and nothing else. `docs/findings.md` keeps the table.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod plan_rig;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,8 +16,8 @@ use mdmstorm::plan::Plan;
 use mdmstorm::reference_server::{self, Defect, Defects};
 use mdmstorm::rule::Rule;
 use mdmstorm::scenario::Scenario;
-use mdmstorm::scenario::commands::build;
 use mdmstorm::sim::{Settings, World};
+use plan_rig::plan_of;
 
 /// What is to be found of a defect.
 struct Expected {
@@ -173,15 +175,10 @@ impl Piece {
         let folder = file.parent().unwrap();
         let text = cut(&std::fs::read_to_string(&file).unwrap());
         let scenario = Scenario::parse(&text, path).unwrap_or_else(|errors| panic!("{errors}"));
-        let built = scenario.commands().zip(scenario.files());
-        let built = built.map(|(command, file)| {
-            let bytes = file.map(|file| std::fs::read(folder.join(file.path)).unwrap());
-            build(command, bytes.as_deref()).unwrap()
-        });
-        let plan = Plan::new(&scenario, built.collect(), scenario.seed);
+        let plan = plan_of(&scenario, folder);
         Self {
             name: plan.name.clone(),
-            plan: Arc::new(plan),
+            plan,
             scenario,
         }
     }

@@ -6,6 +6,8 @@
 
 mod bugs;
 mod enrolment;
+#[path = "../program_rig/mod.rs"]
+mod program_rig;
 mod rig;
 mod server;
 mod view;

@@ -2,13 +2,16 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+pub(crate) use crate::program_rig::port;
+use crate::program_rig::{Process, listens, program as program_at};
 
 /// The key of its API.
 pub(crate) const KEY: &str = "a-key-for-this-test";
@@ -21,36 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A MicroMDM that ends with the test.
 pub(crate) struct Micromdm {
-    process: Child,
+    _process: Process,
     port: u16,
     log: PathBuf,
     pub(crate) config: PathBuf,
 }
 
-impl Drop for Micromdm {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are told of other programs this way"
-)]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub(crate) fn program() -> Option<String> {
-    let program = std::env::var("MDMSTORM_MICROMDM").ok();
-    if program.is_none() {
-        eprintln!("skipped: MDMSTORM_MICROMDM is not set to the path of micromdm");
-    }
-    program
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    program_at("MDMSTORM_MICROMDM", "micromdm")
 }
 
 #[expect(clippy::disallowed_methods, reason = "MicroMDM has a clock of its own")]
@@ -96,14 +77,12 @@ impl Micromdm {
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
             .spawn()
+            .map(Process)
             .unwrap();
-        // Nothing but a connection tells that it listens; one to a free port may be to itself.
-        until("micromdm listens", || {
-            let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-            (stream.local_addr().ok() != stream.peer_addr().ok()).then_some(())
-        });
+        // Nothing but a connection tells that it listens.
+        until("micromdm listens", || listens(port).then_some(()));
         Self {
-            process,
+            _process: process,
             port,
             log,
             config,

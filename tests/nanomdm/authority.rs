@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use crate::server::{port, wait_for};
+use crate::program_rig::{Process, port, program as program_at};
+use crate::server::wait_for;
 
 /// What asks for a challenge once. The server runs it with the request on its standard input; a
 /// challenge that is in its folder is taken out of it.
@@ -15,30 +16,14 @@ const ONCE: &str = "#!/bin/sh\n\
 
 /// A SCEP server that ends with the test.
 pub(crate) struct Authority {
-    process: Child,
+    _process: Process,
     pub(crate) port: u16,
     /// Its certificate, for NanoMDM.
     pub(crate) certificate: PathBuf,
 }
 
-impl Drop for Authority {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are told of other programs this way"
-)]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub(crate) fn program() -> Option<String> {
-    let program = std::env::var("MDMSTORM_SCEP").ok();
-    if program.is_none() {
-        eprintln!("skipped: MDMSTORM_SCEP is not set to the path of micromdm/scep's scepserver");
-    }
-    program
+    program_at("MDMSTORM_SCEP", "micromdm/scep's scepserver")
 }
 
 impl Authority {
@@ -76,10 +61,11 @@ impl Authority {
         let process = command(&["-http-addr", &listen, "-allowrenew", "0"])
             .args(arguments)
             .spawn()
+            .map(Process)
             .unwrap();
         wait_for(port);
         Self {
-            process,
+            _process: process,
             port,
             certificate: depot.join("ca.pem"),
         }

@@ -9,14 +9,15 @@ use serde_json::Value;
 use crate::server::{port, program};
 use crate::{COHORT_AND_STAGE, Stage};
 
-/// The facts of a run, one line of JSON each.
+/// The facts of a run, one line of JSON each. The watermarks between them are left out.
 fn facts(stage: &Stage, out: &str) -> Vec<Value> {
     let path = Path::new(&stage.path(out)).join("events.ndjson.zst");
     let text = zstd::decode_all(File::open(path).unwrap()).unwrap();
     let lines = text.split(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !line.is_empty());
     lines
-        .map(|line| serde_json::from_slice(line).unwrap())
+        .map(|line| serde_json::from_slice::<Value>(line).unwrap())
+        .filter(|line| line.get("until").is_none())
         .collect()
 }
 

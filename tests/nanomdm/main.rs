@@ -7,6 +7,8 @@
 mod authority;
 mod bugs;
 mod events;
+#[path = "../program_rig/mod.rs"]
+mod program_rig;
 mod pushes;
 mod refused;
 mod scep;

@@ -1,13 +1,16 @@
 //! NanoMDM as a program of its own.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+pub(crate) use crate::program_rig::port;
+use crate::program_rig::{Process, listens, program as program_at};
 
 /// The key of its API.
 pub(crate) const KEY: &str = "a-key-for-this-test";
@@ -17,41 +20,12 @@ const START_MAX: Duration = Duration::from_secs(10);
 
 /// A NanoMDM that ends with the test.
 pub(crate) struct Nanomdm {
-    process: Child,
+    _process: Process,
     port: u16,
 }
 
-impl Drop for Nanomdm {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests are told of other programs this way"
-)]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub(crate) fn program() -> Option<String> {
-    let program = std::env::var("MDMSTORM_NANOMDM").ok();
-    if program.is_none() {
-        eprintln!("skipped: MDMSTORM_NANOMDM is not set to the path of nanomdm");
-    }
-    program
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// Whether somebody listens. A connection to a port that nobody has may be to itself: both ends are
-/// of the range that the system chooses from.
-fn listens(port: u16) -> bool {
-    TcpStream::connect(("127.0.0.1", port))
-        .is_ok_and(|stream| stream.local_addr().unwrap() != stream.peer_addr().unwrap())
+    program_at("MDMSTORM_NANOMDM", "nanomdm")
 }
 
 /// Waits until somebody listens.
@@ -86,9 +60,10 @@ impl Nanomdm {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
+            .map(Process)
             .unwrap();
         // It says that it starts; its first line is enough, and the rest is read and dropped.
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut lines = BufReader::new(process.0.stderr.take().unwrap()).lines();
         let started = lines
             .by_ref()
             .map_while(Result::ok)
@@ -97,7 +72,10 @@ impl Nanomdm {
         std::thread::spawn(move || lines.for_each(drop));
         // It says so a moment before it listens, and nothing but a connection tells that it does.
         wait_for(port);
-        Self { process, port }
+        Self {
+            _process: process,
+            port,
+        }
     }
 
     /// Sends a request of the administrator, without waiting for its answer.

@@ -178,6 +178,7 @@ impl Desk {
         if self.settled.is_some() {
             self.unsent.extend(news);
         }
+        batch.give_back();
     }
 
     fn watermark(&self) -> SimTime {

@@ -54,7 +54,7 @@ impl Detectors {
 
     /// The run is over at `end`.
     pub(super) fn close(&mut self, end: SimTime) {
-        let channels: Vec<Channel> = self.stories.keys().copied().collect();
+        let channels: Vec<Channel> = self.stories.iter().map(|(channel, _)| channel).collect();
         for channel in channels {
             let mut case = self.case(channel);
             lost_command::finish(&mut case, end);
@@ -74,7 +74,7 @@ impl Detectors {
             watch: &self.watch,
             device: device.copied().unwrap_or_default(),
             channel,
-            story: self.stories.entry(channel).or_default(),
+            story: self.stories.of(channel),
             timers: &mut self.timers,
             found: &mut self.findings,
         }
@@ -124,7 +124,7 @@ impl Detectors {
 
     /// The target may have forgotten what was queued for a device and its users.
     fn void(&mut self, device: DeviceId) {
-        for (_, story) in self.stories.range_mut(Channel::all_of(device)) {
+        for (_, story) in self.stories.of_device_mut(device) {
             story.void();
         }
     }
@@ -186,7 +186,7 @@ impl Detectors {
             Says::Authenticate => self.authenticated(channel.device, exchange),
             Says::CheckOut => self.void(channel.device),
             Says::TokenUpdate if exchange.answer.is_taken() => {
-                let story = self.stories.entry(channel).or_default();
+                let story = self.stories.of(channel);
                 story.told = Some((exchange.asked, exchange.read));
                 story.is_token_bad = false;
             }
@@ -209,7 +209,7 @@ impl Detectors {
             }
             self.delivered(channel, name, exchange);
         }
-        if let Some(story) = self.stories.get_mut(&channel) {
+        if let Some(story) = self.stories.get_mut(channel) {
             story.tidy();
         }
     }
@@ -237,7 +237,7 @@ impl Detectors {
         if std::mem::take(&mut known.is_resumed) && why.is_none() {
             return;
         }
-        for (_, story) in self.stories.range_mut(Channel::all_of(device)) {
+        for (_, story) in self.stories.of_device_mut(device) {
             let Some(busy) = story.busy.as_mut() else {
                 continue;
             };
@@ -278,7 +278,7 @@ impl Detectors {
         exchange: &Exchange,
     ) {
         let is_taken = exchange.answer.is_taken();
-        let story = self.stories.entry(channel).or_default();
+        let story = self.stories.of(channel);
         let was_delivered = story.command(name).is_some_and(|it| it.first.is_some());
         if !was_delivered {
             return;

@@ -27,10 +27,10 @@ mod watch;
 mod webhook_gap;
 mod wrong_push;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::fact::Fact;
-use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex};
+use crate::ids::{Channel, Channels, CommandUuid, DeviceId, OrderIndex};
 use crate::record::setup::Setup;
 use crate::rule::{Limits, Rule};
 use crate::time::SimTime;
@@ -111,11 +111,14 @@ impl Findings {
 #[derive(Debug)]
 pub struct Detectors {
     watch: Watch,
-    /// Facts that others may still come before.
-    coming: BTreeMap<Place, Event>,
+    /// Facts that others may still come before. Those of each producer come in order, so that to sort
+    /// them is to merge a few runs.
+    coming: VecDeque<(Place, Event)>,
+    /// Every fact before this has been folded.
+    folded: SimTime,
     number: u64,
     devices: BTreeMap<DeviceId, Device>,
-    stories: BTreeMap<Channel, Story>,
+    stories: Channels<Story>,
     timers: Timers,
     errors: http_errors::Errors,
     repeats: repeat_storm::Counts,
@@ -134,10 +137,11 @@ impl Detectors {
     pub fn with_limits(setup: &Setup, limits: Limits) -> Self {
         Self {
             watch: Watch::new(setup, limits),
-            coming: BTreeMap::new(),
+            coming: VecDeque::new(),
+            folded: SimTime::ZERO,
             number: 0,
             devices: BTreeMap::new(),
-            stories: BTreeMap::new(),
+            stories: Channels::default(),
             timers: Timers::new(),
             errors: http_errors::Errors::default(),
             repeats: repeat_storm::Counts::new(),
@@ -153,16 +157,22 @@ impl Detectors {
         if let Some(event) = Event::of(fact, &setup.book, &setup.orders) {
             self.number += 1;
             let place = Place::new(fact.at, &event, self.number);
-            self.coming.insert(place, event);
+            self.coming.push_back((place, event));
         }
     }
 
     /// Promises that every fact before `watermark` has been recorded.
     pub fn advance(&mut self, watermark: SimTime) {
-        while let Some(entry) = self.coming.first_entry()
-            && entry.key().at < watermark
+        if watermark <= self.folded {
+            return;
+        }
+        self.folded = watermark;
+        let coming = self.coming.make_contiguous();
+        coming.sort_by_key(|(place, _)| *place);
+        while let Some((place, _)) = self.coming.front()
+            && place.at < watermark
+            && let Some((place, event)) = self.coming.pop_front()
         {
-            let (place, event) = entry.remove_entry();
             self.look_until(place.at);
             self.fold(place.at, event);
         }

@@ -39,7 +39,8 @@ pub(super) struct Story {
 #[derive(Debug, Default)]
 pub(super) struct Busy {
     /// Commands without a final result that a 2xx has taken.
-    pub(super) open: BTreeMap<Name, Command>,
+    /// Boxed, because an ordered map takes room for eleven at once.
+    pub(super) open: BTreeMap<Name, Box<Command>>,
     /// Accepted orders that were never delivered, by when they were accepted.
     pub(super) waiting: BTreeSet<(SimTime, OrderIndex)>,
     /// Offered orders of which nobody knows yet whether they were accepted, not delivered either.
@@ -165,11 +166,11 @@ impl Story {
     }
 
     pub(super) fn command(&self, name: &Name) -> Option<&Command> {
-        self.busy.as_ref()?.open.get(name)
+        self.busy.as_ref()?.open.get(name).map(Box::as_ref)
     }
 
     pub(super) fn command_mut(&mut self, name: &Name) -> Option<&mut Command> {
-        self.busy.as_mut()?.open.get_mut(name)
+        self.busy.as_mut()?.open.get_mut(name).map(Box::as_mut)
     }
 
     /// Gives the room back when nothing is open.

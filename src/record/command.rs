@@ -219,7 +219,7 @@ impl Ledger {
         let channel = self.info(id).channel;
         let floor = self
             .channels
-            .get(&channel)
+            .get(channel)
             .map_or(SimTime::ZERO, |record| record.log.floor);
         settled.at = settled.at.max(floor);
         let Some(open) = self.open_command(id) else {
@@ -292,9 +292,9 @@ impl Ledger {
         let stand = &mut self.stands[id.0 as usize];
         if *stand == Stand::Unseen {
             *stand = Stand::Open;
-            self.open.insert(id, Open::default());
+            self.open.insert(id, Box::default());
             self.channel(channel).open.push(id);
         }
-        self.open.get_mut(&id)
+        self.open.get_mut(&id).map(Box::as_mut)
     }
 }

@@ -1,7 +1,7 @@
 //! What is known of devices: their conditions, clocks and enrolments.
 
 use crate::fact::{Broken, Got};
-use crate::ids::{Channel, DeviceId};
+use crate::ids::DeviceId;
 use crate::time::SimTime;
 
 use super::Ledger;
@@ -127,7 +127,7 @@ impl Ledger {
     /// The open commands of all channels of a device.
     fn open_of(&self, device: DeviceId) -> Vec<CommandId> {
         self.channels
-            .range(Channel::all_of(device))
+            .of_device(device)
             .flat_map(|(_, record)| record.open.iter().copied())
             .collect()
     }

@@ -1,20 +1,20 @@
 //! What a device's request and its answer mean for the commands of its channel.
 
 use crate::fact::{Broken, Got, ResultStatus, Said, Stamps};
-use crate::ids::{Channel, CommandUuid};
+use crate::ids::Channel;
 use crate::metric::Owner;
 use crate::time::SimTime;
 
 use super::Ledger;
 use super::cause::situation::{Failure, FailureKind};
 use super::command::{Ending, Settled};
-use super::log::{Answer, Request, Says, blame, says};
+use super::log::{Answer, CommandId, Request, Says, blame, says};
 use super::setup::Orderer;
 
 /// A result a device delivered.
-struct Delivered<'a> {
-    channel: Channel,
-    uuid: Option<&'a CommandUuid>,
+struct Delivered {
+    /// The command; `None` for one that nobody here knows.
+    command: Option<CommandId>,
     status: ResultStatus,
     read: SimTime,
     seen: SimTime,
@@ -31,7 +31,7 @@ impl Ledger {
         seen: SimTime,
     ) {
         let reported = match said {
-            Said::Result { uuid, .. } => uuid.as_ref(),
+            Said::Result { uuid, .. } => uuid.as_ref().and_then(|uuid| self.command(channel, uuid)),
             Said::Idle
             | Said::Authenticate
             | Said::TokenUpdate
@@ -43,7 +43,6 @@ impl Ledger {
             | Said::ReturnToService
             | Said::DeclarativeManagement { .. } => None,
         };
-        let reported_id = reported.and_then(|uuid| self.command(channel, uuid));
         let mut born = None;
         let blamed = self.blamed(channel, got, stamps);
         let answer = match (got, blamed) {
@@ -60,7 +59,7 @@ impl Ledger {
             }
         };
         let request = Request {
-            says: says(said, reported_id),
+            says: says(said, reported),
             answer,
             sent: stamps.read,
         };
@@ -83,8 +82,7 @@ impl Ledger {
         }
         if let (Said::Result { status, .. }, true) = (said, got.is_delivered()) {
             self.result(&Delivered {
-                channel,
-                uuid: reported,
+                command: reported,
                 status: *status,
                 read,
                 seen: seen.max(read),
@@ -161,7 +159,7 @@ impl Ledger {
     }
 
     /// A result reached the target.
-    fn result(&mut self, delivered: &Delivered<'_>) {
+    fn result(&mut self, delivered: &Delivered) {
         let ending = match delivered.status {
             ResultStatus::Acknowledged => Ending::Completed,
             ResultStatus::Error | ResultStatus::CommandFormatError => Ending::Failed,
@@ -170,10 +168,7 @@ impl Ledger {
                 return;
             }
         };
-        let known = delivered
-            .uuid
-            .and_then(|uuid| self.command(delivered.channel, uuid));
-        let Some(id) = known else {
+        let Some(id) = delivered.command else {
             self.beside.ghost += 1;
             return;
         };

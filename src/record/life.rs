@@ -98,8 +98,7 @@ impl Ledger {
         let Some(device) = self.followed.as_ref().map(|it| it.device) else {
             return Vec::new();
         };
-        let records = self.channels.iter();
-        let records = records.filter(|(channel, _)| channel.device == device);
+        let records = self.channels.of_device(device);
         let is_open = |open: &Open| open.due.is_some() || open.born.is_some();
         let open: Vec<_> = records
             .flat_map(|(_, record)| self.lives(record.open.iter().copied(), record, at, is_open))

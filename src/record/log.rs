@@ -154,7 +154,7 @@ pub(super) struct Entry {
 }
 
 /// The moments of one cycle: a push, a wake, two requests, a command, the session's end.
-const CYCLE: usize = 18;
+pub(super) const CYCLE: usize = 18;
 
 /// The kept moments of one channel.
 #[derive(Debug, Default)]
@@ -173,7 +173,9 @@ impl Log {
         if self.entries.is_empty() {
             self.entries.reserve_exact(CYCLE);
         }
-        let place = self.entries.partition_point(|entry| entry.at <= at);
+        // Nearly every moment is the latest.
+        let before = self.entries.iter().rposition(|entry| entry.at <= at);
+        let place = before.map_or(0, |before| before + 1);
         self.entries.insert(place, Entry { at, moment });
     }
 
@@ -222,8 +224,22 @@ impl Log {
             self.base.step(entry.moment);
         }
         self.floor = self.floor.max(until);
+    }
+
+    /// Gives back the room of a log that may be empty for long.
+    pub(super) fn shrink(&mut self) {
         if self.entries.is_empty() {
             self.entries = Vec::new();
+        }
+    }
+
+    /// A new log that has the room of this one.
+    pub(super) fn renewed(mut self) -> Self {
+        self.entries.clear();
+        self.entries.shrink_to(CYCLE);
+        Self {
+            entries: self.entries,
+            ..Self::default()
         }
     }
 }

@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use hdrhistogram::Histogram;
 
 use crate::fact::{Fact, FactKind};
-use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex, PushId};
+use crate::ids::{Channel, Channels, CommandUuid, DeviceId, OrderIndex, PushId};
 use crate::time::SimTime;
 
 use account::{Beside, DeviceTally, PushTally, Tally};
@@ -57,12 +57,16 @@ pub struct Ledger {
     /// The first device after each cohort.
     cohort_ends: Vec<u32>,
     stands: Vec<Stand>,
-    open: BTreeMap<CommandId, Open>,
+    /// Boxed, because an ordered map moves what stands behind a place.
+    open: BTreeMap<CommandId, Box<Open>>,
     /// Observed commands by what names them.
     observed: HashMap<(Channel, CommandUuid), CommandId>,
-    channels: BTreeMap<Channel, ChannelRecord>,
-    /// Channels whose log may have something to drop.
-    touched: BTreeSet<Channel>,
+    channels: Channels<ChannelRecord>,
+    /// Records without a channel: sessions end and begin all the time, and room costs more than what
+    /// is done with it.
+    spare: Vec<Box<ChannelRecord>>,
+    /// Channels whose log may have something to drop, each once.
+    touched: Vec<Channel>,
     /// Devices of which anything is known that is not as usual.
     crowd: BTreeMap<DeviceId, DeviceRecord>,
     /// Whether a device has ever enrolled, by its index.
@@ -110,6 +114,8 @@ const FAILURES_MIN: u32 = 3;
 #[derive(Debug, Default)]
 struct ChannelRecord {
     log: Log,
+    /// Whether it is among those that are touched.
+    is_touched: bool,
     open: Vec<CommandId>,
     /// Whether and why the last push was refused.
     refusal: Option<Refusal>,
@@ -121,6 +127,31 @@ struct ChannelRecord {
     spin: Option<(CommandId, u32)>,
     /// Whether and how the last request failed.
     failure: Option<Failure>,
+}
+
+/// How many records without a channel are kept.
+const SPARE_MAX: usize = 256;
+
+impl ChannelRecord {
+    /// Whether nothing is known of the channel that a new record would not say.
+    fn is_as_usual(&self) -> bool {
+        self.log.base.is_resting() && self.refusal.is_none() && self.failure.is_none()
+    }
+
+    /// A new one that has the room of this one.
+    fn renewed(mut self: Box<Self>) -> Box<Self> {
+        let (log, mut open) = (
+            std::mem::take(&mut self.log),
+            std::mem::take(&mut self.open),
+        );
+        open.clear();
+        *self = Self {
+            log: log.renewed(),
+            open,
+            ..Self::default()
+        };
+        self
+    }
 }
 
 /// How far a run is; everything a progress line needs.
@@ -181,8 +212,9 @@ impl Ledger {
             stands: vec![Stand::Unseen; setup.orders.len()],
             open: BTreeMap::new(),
             observed: HashMap::new(),
-            channels: BTreeMap::new(),
-            touched: BTreeSet::new(),
+            channels: Channels::default(),
+            spare: Vec::new(),
+            touched: Vec::new(),
             crowd: BTreeMap::new(),
             enrolled: Vec::new(),
             provider: None,
@@ -430,8 +462,15 @@ impl Ledger {
     }
 
     fn channel(&mut self, channel: Channel) -> &mut ChannelRecord {
-        self.touched.insert(channel);
-        self.channels.entry(channel).or_default()
+        let spare = &mut self.spare;
+        let record = self
+            .channels
+            .of_or(channel, || spare.pop().unwrap_or_default());
+        if !record.is_touched {
+            record.is_touched = true;
+            self.touched.push(channel);
+        }
+        record
     }
 
     fn enter(&mut self, channel: Channel, at: SimTime, moment: Moment) {

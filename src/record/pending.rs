@@ -72,7 +72,7 @@ impl Ledger {
         let observed = self.setup.orderer == Orderer::Elsewhere;
         ids.filter_map(|id| Some((id, self.open.get(&id).filter(|open| is_open(open))?)))
             .map(|(id, open)| {
-                let mut open = open.clone();
+                let mut open = Open::clone(open);
                 begin(id, &mut open, &record.log, observed);
                 let mut fold = *open.fold.take().expect("the fold was just begun");
                 fold.run(record.log.entries(), open.marks, at);

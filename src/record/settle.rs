@@ -6,14 +6,14 @@ use crate::metric::{Metric, Owner, Phase};
 use crate::time::SimTime;
 
 use super::command::{Ending, Open, Settled, Stand};
-use super::log::{CommandId, Log, Moment};
+use super::log::{CYCLE, CommandId, Log, Moment};
 use super::phase::{Fold, Marks};
 use super::setup::Orderer;
-use super::{ChannelRecord, Ledger, micros};
+use super::{ChannelRecord, Ledger, SPARE_MAX, micros};
 
-/// The longest log of one channel before it is folded: two round trips and a push, or as many pushes
-/// that were stored for a device that is away. It fits where a log begins, so that none grows.
-const LOG_MAX: usize = 12;
+/// The longest log of one channel before it is folded: a cycle, or as many pushes that were stored for
+/// a device that is away. It is what a log begins with room for.
+const LOG_MAX: usize = CYCLE;
 
 impl Ledger {
     /// Folds a settled command's life and forgets it.
@@ -22,9 +22,7 @@ impl Ledger {
         let Some(mut open) = self.open.remove(&id) else {
             return;
         };
-        let record = self.channels.entry(info.channel).or_default();
-        record.open.retain(|other| *other != id);
-        self.touched.insert(info.channel);
+        self.channel(info.channel).open.retain(|other| *other != id);
         let observed = self.setup.orderer == Orderer::Elsewhere;
         let settled = open
             .settled
@@ -33,6 +31,7 @@ impl Ledger {
             Ending::Completed | Ending::Failed => Stand::Answered,
             Ending::Rejected | Ending::Cancelled => Stand::GivenUp,
         };
+        let record = self.channels.of(info.channel);
         begin(id, &mut open, &record.log, observed);
         let due = open
             .due
@@ -87,9 +86,10 @@ impl Ledger {
     pub(super) fn forget(&mut self, watermark: SimTime) {
         let observed = self.setup.orderer == Orderer::Elsewhere;
         for channel in std::mem::take(&mut self.touched) {
-            let Some(record) = self.channels.get_mut(&channel) else {
+            let Some(record) = self.channels.get_mut(channel) else {
                 continue;
             };
+            record.is_touched = false;
             let is_long = record.log.entries().len() > LOG_MAX;
             if is_long {
                 let until = record.log.middle().min(watermark);
@@ -102,12 +102,16 @@ impl Ledger {
                 record.log.drop_before(needed.min(watermark));
             }
             let is_idle = record.open.is_empty() && record.log.entries().is_empty();
-            if is_idle && record.log.base.is_resting() && record.refusal.is_none() {
-                if record.failure.is_none() {
-                    self.channels.remove(&channel);
+            if is_idle && record.is_as_usual() {
+                let record = self.channels.remove(channel);
+                if self.spare.len() < SPARE_MAX {
+                    self.spare.extend(record.map(ChannelRecord::renewed));
                 }
             } else if is_long || (record.open.is_empty() && !is_idle) {
-                self.touched.insert(channel);
+                record.is_touched = true;
+                self.touched.push(channel);
+            } else {
+                record.log.shrink();
             }
         }
     }
@@ -116,7 +120,7 @@ impl Ledger {
 /// Folds every open command of a channel through what comes before `until`.
 fn fold_until(
     record: &ChannelRecord,
-    open: &mut BTreeMap<CommandId, Open>,
+    open: &mut BTreeMap<CommandId, Box<Open>>,
     until: SimTime,
     observed: bool,
 ) {

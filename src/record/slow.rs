@@ -88,7 +88,7 @@ impl Ledger {
     fn explain_one(&self, id: CommandId, at: SimTime) -> Option<Pending> {
         let is_open = |open: &Open| open.settled.is_none_or(|settled| settled.at > at);
         self.open.get(&id).filter(|open| is_open(open))?;
-        let record = self.channels.get(&self.info(id).channel)?;
+        let record = self.channels.get(self.info(id).channel)?;
         let lives = self.lives(in_front(record, id), record, at, is_open);
         let life = lives.iter().find(|life| life.id == id)?;
         Some(self.pend(life, &lives, record, at, self.silence(at)))

@@ -121,6 +121,8 @@ struct ChannelRecord {
     spin: Option<(CommandId, u32)>,
     /// Whether and how the last request failed.
     failure: Option<Failure>,
+    /// When its device was last rid of a condition, if a command was open then.
+    eased: SimTime,
 }
 
 /// How far a run is; everything a progress line needs.
@@ -248,9 +250,7 @@ impl Ledger {
                 self.enrolling.obtained(*device, *why, *since);
             }
             FactKind::TimeZero => self.snapshots.time_zero(at),
-            FactKind::Condition { device, now } => {
-                self.device(*device, |it| it.held.enter(*now, at));
-            }
+            FactKind::Condition { device, now } => self.enters(*device, *now, at),
             FactKind::Clock { device, ahead_ms } => {
                 self.device(*device, |it| it.clock_ahead_ms = *ahead_ms);
             }

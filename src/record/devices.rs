@@ -1,5 +1,6 @@
 //! What is known of devices: their conditions, clocks and enrolments.
 
+use crate::condition::Conditions;
 use crate::fact::{Broken, Got};
 use crate::ids::DeviceId;
 use crate::time::SimTime;
@@ -52,6 +53,16 @@ impl Ledger {
     /// What is known of a device.
     pub(super) fn known(&self, device: DeviceId) -> &DeviceRecord {
         self.crowd.get(&device).unwrap_or(&USUAL)
+    }
+
+    /// From `at` on, a device is in `now`.
+    pub(super) fn enters(&mut self, device: DeviceId, now: Conditions, at: SimTime) {
+        if self.known(device).held.is_eased_by(now) {
+            for (_, record) in self.channels.range_mut(Channel::all_of(device)) {
+                record.eased = at;
+            }
+        }
+        self.device(device, |it| it.held.enter(now, at));
     }
 
     /// A device has finished enrolling; whether for the first time.

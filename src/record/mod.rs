@@ -127,6 +127,8 @@ struct ChannelRecord {
     spin: Option<(CommandId, u32)>,
     /// Whether and how the last request failed.
     failure: Option<Failure>,
+    /// When its device was last rid of a condition, if a command was open then.
+    eased: SimTime,
 }
 
 /// How many records without a channel are kept.
@@ -280,9 +282,7 @@ impl Ledger {
                 self.enrolling.obtained(*device, *why, *since);
             }
             FactKind::TimeZero => self.snapshots.time_zero(at),
-            FactKind::Condition { device, now } => {
-                self.device(*device, |it| it.held.enter(*now, at));
-            }
+            FactKind::Condition { device, now } => self.enters(*device, *now, at),
             FactKind::Clock { device, ahead_ms } => {
                 self.device(*device, |it| it.clock_ahead_ms = *ahead_ms);
             }

@@ -92,7 +92,7 @@ impl Ledger {
     ) -> Pending {
         let info = self.info(life.id);
         let situation = Situation {
-            ahead: ahead(life, lives),
+            ahead: self.before(life, lives).or_else(|| ahead(life, lives)),
             ..self.situation(life, record, at, silent_since)
         };
         let (cause, owner, mut evidence) = explain(&situation);
@@ -116,6 +116,18 @@ impl Ledger {
                 .filter(|_| cause.is_not_now())
                 .map(|not_now| not_now.why.clone()),
         }
+    }
+
+    /// The order whose end the operator waits for before it sends a serial one.
+    fn before(&self, life: &Life, lives: &[Life]) -> Option<(OrderIndex, &'static str)> {
+        if !self.info(life.id).serial || life.open.marks.offered.is_some() {
+            return None;
+        }
+        let sent = lives
+            .iter()
+            .filter(|other| self.info(other.id).serial && other.open.marks.offered.is_some());
+        let last = sent.max_by_key(|other| other.open.marks.offered)?;
+        Some((OrderIndex(last.id.0), "has to settle first"))
     }
 
     fn situation<'a>(
@@ -143,8 +155,12 @@ impl Ledger {
             was_fetched: fold.was_fetched(),
             is_refused: fold.is_refused(),
             is_pushed_again: fold.is_pushed_again(),
+            is_in_session: fold.is_in_session(),
+            last_step: last_step(open, record, at),
+            withheld: fold.withheld(),
             is_undelivered: fold.is_undelivered(),
             passed_over: fold.passed_over(),
+            came_for_nothing: fold.came_for_nothing(),
             push: fold.push(),
             last_push: record
                 .last_push
@@ -173,6 +189,15 @@ impl Ledger {
             last_answer: self.last_answer,
         }
     }
+}
+
+/// When anything last happened to a command or on its channel.
+fn last_step(open: &Open, record: &ChannelRecord, at: SimTime) -> SimTime {
+    let entries = record.log.entries().iter().map(|entry| entry.at);
+    let others = [open.due, open.marks.offered, open.marks.accepted];
+    let others = others.into_iter().flatten().chain([record.eased]);
+    let moments = entries.chain(others).filter(|it| *it <= at);
+    moments.max().unwrap_or(at)
 }
 
 /// A device that is off the network cuts its own requests: not the target's silence.

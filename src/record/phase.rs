@@ -4,16 +4,17 @@
 //! so the slice between them has one phase and one owner, and the slices of a command add up to
 //! its life by construction. A fold can stop anywhere and go on later.
 
+mod present;
+
+use std::time::Duration;
+
 use crate::ids::PushId;
-use crate::metric::{Owner, Phase};
+use crate::metric::Owner;
 use crate::time::SimTime;
 
 use super::log::{Answer, CommandId, Entry, Moment, Request, Says};
 use super::slices::Slices;
 use super::turn::{Holder, Turn};
-
-/// The harness's time, which is nobody else's.
-const HARNESS: (Phase, Owner) = (Phase::Harness, Owner::Harness);
 
 /// When the operator's steps of a command were; a step that has not come is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,8 +56,30 @@ enum Step {
     /// The reason is over; the device polls by itself and has not said Idle yet.
     ReturnByDevice,
     /// The reason is over; the target has to offer it again.
-    ReturnByTarget { since: SimTime },
+    ReturnByTarget(Return),
 }
+
+/// A refused command's wait for the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Return {
+    /// Since when the next move is the target's.
+    since: SimTime,
+    /// When the device was last told that there was nothing for it.
+    withheld: Option<SimTime>,
+}
+
+impl Return {
+    const fn since(since: SimTime) -> Self {
+        Self {
+            since,
+            withheld: None,
+        }
+    }
+}
+
+/// So long after a NotNow a server has taken it in, and offers the command to whoever asks. As long
+/// as findings wait by default.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// One command's life as far as the cursor.
 #[derive(Clone, Debug)]
@@ -71,6 +94,10 @@ pub(super) struct Fold {
     fetched: bool,
     /// When an empty answer was read to a device that had asked after the acceptance.
     passed_over: Option<SimTime>,
+    /// When an empty answer was read to a device that had its push.
+    came_for_nothing: Option<SimTime>,
+    /// When the device last refused it.
+    refused: Option<SimTime>,
     /// The first push and when its headers were read.
     first_push: Option<(PushId, SimTime)>,
     last_push: Option<SimTime>,
@@ -94,6 +121,8 @@ impl Fold {
             step: Step::Waiting { retry: None },
             fetched: false,
             passed_over: None,
+            came_for_nothing: None,
+            refused: None,
             first_push: None,
             last_push: None,
             unpushed: false,
@@ -136,10 +165,23 @@ impl Fold {
         self.fetched && !matches!(self.step, Step::Waiting { .. })
     }
 
-    /// Whether a push came after the target had to offer a refused command again.
+    /// Whether a push came after the target had to offer a refused command again, and has not yet
+    /// brought the device here for nothing.
     pub(super) fn is_pushed_again(&self) -> bool {
+        self.returns_by_target().is_some_and(|wait| {
+            self.push != Push::Absent && self.last_push.is_some_and(|last| last >= wait.since)
+        })
+    }
+
+    /// When the device, whose reason for a NotNow was over, asked and was told that there was
+    /// nothing for it.
+    pub(super) fn withheld(&self) -> Option<SimTime> {
+        self.returns_by_target()?.withheld
+    }
+
+    const fn returns_by_target(&self) -> Option<Return> {
         match self.step {
-            Step::ReturnByTarget { since } => self.last_push.is_some_and(|last| last >= since),
+            Step::ReturnByTarget(wait) => Some(wait),
             Step::Waiting { .. }
             | Step::Executing
             | Step::ExecutedLate
@@ -147,8 +189,13 @@ impl Fold {
             | Step::Undelivered(_)
             | Step::Deferred
             | Step::DeferredLate
-            | Step::ReturnByDevice => false,
+            | Step::ReturnByDevice => None,
         }
+    }
+
+    /// Whether its channel's session is on.
+    pub(super) fn is_in_session(&self) -> bool {
+        self.turn.holder != Holder::Nobody
     }
 
     /// How far its last push got.
@@ -162,6 +209,12 @@ impl Fold {
         self.passed_over.filter(|_| !self.was_fetched())
     }
 
+    /// When the device, which had a push for this command, was last told that there was nothing for
+    /// it.
+    pub(super) fn came_for_nothing(&self) -> Option<SimTime> {
+        self.came_for_nothing.filter(|_| !self.was_fetched())
+    }
+
     /// Whether the device has its result, and could not deliver it.
     pub(super) const fn is_undelivered(&self) -> bool {
         matches!(self.step, Step::Undelivered(_))
@@ -171,10 +224,7 @@ impl Fold {
     pub(super) const fn is_refused(&self) -> bool {
         matches!(
             self.step,
-            Step::Deferred
-                | Step::DeferredLate
-                | Step::ReturnByDevice
-                | Step::ReturnByTarget { .. }
+            Step::Deferred | Step::DeferredLate | Step::ReturnByDevice | Step::ReturnByTarget(_)
         )
     }
 
@@ -277,8 +327,9 @@ impl Fold {
         }
         if request.carries_not_now(self.command) {
             self.step = Step::Deferred;
+            self.refused = Some(at);
         } else if request.says == Says::Idle && self.step == Step::ReturnByDevice {
-            self.step = Step::ReturnByTarget { since: at };
+            self.step = Step::ReturnByTarget(Return::since(at));
         } else if request.says == Says::Idle && self.step == Step::Executing {
             // Whoever works on a command does not ask for another: the device has let it go, for
             // example because it sent the result before it twice and took the second answer.
@@ -297,7 +348,10 @@ impl Fold {
             // The device came because of the push and got nothing: the next move is the target's.
             // A push that came while the request was under way still brings the device back.
             match self.push {
-                Push::Delivered(since) if since <= request.sent => self.push = Push::Absent,
+                Push::Delivered(since) if since <= request.sent => {
+                    self.push = Push::Absent;
+                    self.came_for_nothing = Some(self.cursor);
+                }
                 Push::Lost => self.push = Push::Absent,
                 Push::Delivered(_) | Push::Taken | Push::Absent => {}
             }
@@ -307,6 +361,22 @@ impl Fold {
             {
                 self.passed_over = Some(self.cursor);
             }
+            self.withhold(request);
+        }
+    }
+
+    /// A session ended with the empty answer. Only one in which the device asked and got nothing at
+    /// all says that the target keeps a refused command back.
+    fn withhold(&mut self, request: Request) {
+        let has_settled = self
+            .refused
+            .is_some_and(|refused| request.sent >= refused + SETTLE);
+        if let Step::ReturnByTarget(wait) = &mut self.step
+            && has_settled
+            && request.says == Says::Idle
+            && request.sent >= wait.since
+        {
+            wait.withheld = Some(self.cursor);
         }
     }
 
@@ -320,7 +390,7 @@ impl Fold {
             | Step::ExecutedLate
             | Step::Ready
             | Step::ReturnByDevice
-            | Step::ReturnByTarget { .. } => self.step = Step::Executing,
+            | Step::ReturnByTarget(_) => self.step = Step::Executing,
             // Offered again while the reason holds, or while its result is still to be delivered.
             Step::Deferred | Step::DeferredLate | Step::Undelivered(_) => {}
         }
@@ -349,125 +419,8 @@ impl Fold {
             self.step = if polls {
                 Step::ReturnByDevice
             } else {
-                Step::ReturnByTarget { since: at }
+                Step::ReturnByTarget(Return::since(at))
             };
-        }
-    }
-
-    /// The phase the command is in at the cursor, and who is responsible for it.
-    pub(super) fn present(&self) -> (Phase, Owner) {
-        if let Some(slice) = self.own_request() {
-            return slice;
-        }
-        match self.step {
-            Step::Waiting { .. } if self.offered.is_none() => (Phase::Lateness, Owner::Operator),
-            Step::Waiting { .. } if self.push == Push::Absent => match self.accepted {
-                Some(_) => (Phase::Dispatch, Owner::Target),
-                None => (Phase::Queue, Owner::Target),
-            },
-            Step::Waiting { retry } => self.underway(retry),
-            Step::Executing => match self.turn.holder {
-                Holder::Connection(_) => (Phase::Wake, Owner::Network),
-                Holder::Nobody
-                | Holder::Permit(_)
-                | Holder::Target(_)
-                | Holder::Mailbox(_)
-                | Holder::Device => (Phase::Execute, Owner::Device),
-            },
-            Step::ExecutedLate | Step::DeferredLate => HARNESS,
-            Step::Ready => self.ready_to_send(),
-            Step::Undelivered(_) if self.turn.wake_overdue => HARNESS,
-            Step::Undelivered(owner) => retry(owner),
-            Step::Deferred => (Phase::Deferral, Owner::Device),
-            Step::ReturnByDevice => self.returning(),
-            Step::ReturnByTarget { .. } => (Phase::ReturnTarget, Owner::Target),
-        }
-    }
-
-    /// The slice of a request that brings this command or carries its answer.
-    fn own_request(&self) -> Option<(Phase, Owner)> {
-        match self.turn.holder {
-            Holder::Target(request) if request.carries_result(self.command) => {
-                Some((Phase::Settle, Owner::Target))
-            }
-            Holder::Target(request) if request.brings(self.command) && !self.is_deferred() => {
-                Some((Phase::Fetch, Owner::Target))
-            }
-            Holder::Permit(request) | Holder::Mailbox(request) if self.concerns(request) => {
-                Some(HARNESS)
-            }
-            Holder::Nobody
-            | Holder::Permit(_)
-            | Holder::Connection(_)
-            | Holder::Target(_)
-            | Holder::Mailbox(_)
-            | Holder::Device => None,
-        }
-    }
-
-    /// The answer is ready and no request carries it yet.
-    const fn ready_to_send(&self) -> (Phase, Owner) {
-        match self.turn.holder {
-            Holder::Nobody if self.turn.wake_overdue => HARNESS,
-            Holder::Nobody => (Phase::Retry, Owner::Device),
-            Holder::Permit(_) | Holder::Mailbox(_) => HARNESS,
-            Holder::Connection(_) => (Phase::Wake, Owner::Network),
-            Holder::Target(_) => (Phase::Line, Owner::Target),
-            Holder::Device => (Phase::Execute, Owner::Device),
-        }
-    }
-
-    /// The reason for NotNow is over, and the device polls by itself.
-    const fn returning(&self) -> (Phase, Owner) {
-        match self.turn.holder {
-            Holder::Nobody if self.turn.wake_overdue => HARNESS,
-            Holder::Permit(_) => HARNESS,
-            Holder::Connection(_) => (Phase::Wake, Owner::Network),
-            Holder::Nobody | Holder::Target(_) | Holder::Mailbox(_) | Holder::Device => {
-                (Phase::ReturnDevice, Owner::Device)
-            }
-        }
-    }
-
-    /// Whether the harness holding `request` up holds this command up, beyond what the session's
-    /// turn says of every command that waits in line.
-    fn concerns(&self, request: Request) -> bool {
-        let brings = request.brings(self.command) && self.fetched && !self.is_deferred();
-        let carries_refusal = request.carries_not_now(self.command) && self.step == Step::Executing;
-        brings || carries_refusal || request.carries_result(self.command)
-    }
-
-    const fn is_deferred(&self) -> bool {
-        matches!(self.step, Step::Deferred | Step::DeferredLate)
-    }
-
-    /// The wait of a command whose push is under way, or has brought the device here.
-    fn underway(&self, failure: Option<Owner>) -> (Phase, Owner) {
-        match self.turn.holder {
-            Holder::Permit(_) | Holder::Mailbox(_) => HARNESS,
-            Holder::Connection(_) => (Phase::Wake, Owner::Network),
-            Holder::Target(_) => (Phase::Line, Owner::Target),
-            Holder::Device => (Phase::Line, Owner::Device),
-            Holder::Nobody => match (self.push, failure) {
-                (Push::Taken, _) if self.turn.push_overdue => HARNESS,
-                (Push::Absent | Push::Lost | Push::Delivered(_), _) if self.turn.wake_overdue => {
-                    HARNESS
-                }
-                (Push::Taken, None) => (Phase::Delivery, Owner::Device),
-                (Push::Lost, None) => (Phase::Delivery, Owner::Apns),
-                (_, Some(owner)) => retry(owner),
-                (Push::Absent | Push::Delivered(_), None) => (Phase::Wake, Owner::Device),
-            },
-        }
-    }
-}
-
-/// Waiting for another attempt after one that `owner` is to blame for.
-const fn retry(owner: Owner) -> (Phase, Owner) {
-    match owner {
-        Owner::Harness => HARNESS,
-        Owner::Target | Owner::Device | Owner::Network | Owner::Apns | Owner::Operator => {
-            (Phase::Retry, owner)
         }
     }
 }

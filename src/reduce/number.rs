@@ -1,7 +1,8 @@
 //! Smaller numbers: how many devices and orders, how long.
 //!
 //! A number is a ladder. Its lowest rung is tried first, then the middle between the highest that does
-//! not show the finding and the lowest that does, as if all above showed it too.
+//! not show the finding and the lowest that does, as if all above showed it too. Numbers that are as low
+//! as they can be alone are tried once more with a longer wait elsewhere.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use toml::{Table, Value};
 
 use super::address::{Address, items};
 use super::candidate::Candidate;
+use super::trade::Trade;
 use crate::scenario::{Amount, duration, written as written_span};
 
 /// No stage is made shorter: servers and devices need a moment for each thing.
@@ -32,6 +34,8 @@ pub(super) enum Number {
     },
     /// Lengths of time together, by halves.
     Spans(Vec<(Address, Duration)>),
+    /// A count from 1, for a longer wait.
+    Trade(Trade),
 }
 
 impl Number {
@@ -59,17 +63,29 @@ impl Number {
         let single: Vec<Self> = single.collect();
         let together = (single.len() > 1).then_some(Self::Spans(all_spans));
         let spans = together.into_iter().chain(single);
-        counts.into_iter().chain(amounts).chain(spans).collect()
+        let numbers = counts.into_iter().chain(amounts).chain(spans);
+        let mut numbers: Vec<Self> = numbers.collect();
+        let counts = numbers.iter().filter_map(|number| match number {
+            Self::Count(address) => Some(address.clone()),
+            Self::RateAsEach { .. } | Self::Rate { .. } | Self::Spans(_) | Self::Trade(_) => None,
+        });
+        let counts: Vec<Address> = counts.collect();
+        numbers.extend(Trade::all(document, &counts).into_iter().map(Self::Trade));
+        numbers
     }
 
     /// Reads again what may have changed since the number was found.
     fn refresh(&mut self, document: &Table) {
-        if let Self::Spans(spans) = self {
-            for (address, length) in spans {
-                if let Some((_, current)) = span(document, address.clone()) {
-                    *length = current;
+        match self {
+            Self::Spans(spans) => {
+                for (address, length) in spans {
+                    if let Some((_, current)) = span(document, address.clone()) {
+                        *length = current;
+                    }
                 }
             }
+            Self::Trade(trade) => trade.refresh(document),
+            Self::Count(_) | Self::RateAsEach { .. } | Self::Rate { .. } => {}
         }
     }
 
@@ -87,6 +103,7 @@ impl Number {
                 let seconds = longest.unwrap_or_default().as_secs();
                 seconds.checked_ilog2().map_or(0, u64::from)
             }
+            Self::Trade(trade) => trade.count().max(1) - 1,
         }
     }
 
@@ -116,6 +133,7 @@ impl Number {
                     address.put(&mut document, Value::String(written_span(shorter)));
                 }
             }
+            Self::Trade(trade) => trade.put(&mut document, rung + 1),
         }
         document
     }

@@ -8,7 +8,7 @@ mod world;
 use std::time::Duration;
 
 use mdmstorm::ids::{DeviceId, OrderIndex};
-use mdmstorm::metric::{Owner, Phase};
+use mdmstorm::metric::Phase;
 use mdmstorm::record::account::Account;
 use mdmstorm::record::cause::Cause;
 use mdmstorm::seed::{Purpose, Seed};
@@ -88,8 +88,7 @@ fn in_a_storm_every_order_is_settled_once_all_the_same() {
 }
 
 /// The server is correct, so no cause may accuse it of an error or a missing push; requests the
-/// network loses look as if it could not be reached. What has no cause of its own is a device in
-/// the middle of something, or one that tries again after such a loss.
+/// network loses look as if it could not be reached, or are yet to be made again.
 #[test]
 fn wherever_a_run_stops_no_pending_order_is_blamed_on_a_server_without_fault() {
     with_seeds(|seed| {
@@ -108,8 +107,9 @@ fn wherever_a_run_stops_no_pending_order_is_blamed_on_a_server_without_fault() {
                         | Cause::TargetUnreachable
                         // The network loses an answer while others arrive.
                         | Cause::ServerSlow
-                ) || pending.cause == Cause::Unknown
-                    && (pending.owner == Owner::Device || pending.phase == Phase::Retry);
+                        | Cause::RequestLost
+                        | Cause::UnderWay
+                );
                 assert!(is_fair, "after {minutes} min: {pending:?}");
             }
         }

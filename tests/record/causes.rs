@@ -197,7 +197,7 @@ fn a_device_that_has_its_push_and_does_not_connect_says_why() {
     insta::assert_snapshot!(show(&held(&[Condition::Throttled]).account(1_000)), @"0 pending in wake: background-throttled of device");
     insta::assert_snapshot!(show(&held(&[Condition::AgentStopped]).account(1_000)), @"0 pending in wake: agent-stopped of device");
     // Who is logged in does not matter to the device's own channel.
-    insta::assert_snapshot!(show(&held(&[Condition::LoggedOut]).account(1_000)), @"0 pending in wake: unknown of device");
+    insta::assert_snapshot!(show(&held(&[Condition::LoggedOut]).account(1_000)), @"0 pending in wake: under-way of device");
     let left = FactKind::Unenrolled {
         device: DeviceId(0),
         why: "the target answered 401".to_owned(),

@@ -5,6 +5,7 @@ mod causes;
 mod slow;
 mod snapshots;
 mod story;
+mod waits;
 
 use std::time::Duration;
 
@@ -271,7 +272,7 @@ fn each_wait_at_the_end_has_its_cause() {
     0 pending in delivery: device-offline of device
     0 pending in deferral: not-now-waiting of device
     0 pending in retry: server-error of target
-    0 pending in delivery: unknown of device
+    0 pending in delivery: under-way of device
     ");
 }
 
@@ -403,7 +404,7 @@ fn an_observed_command_lives_from_the_push_that_brought_the_device() {
     execute device 10
     settle target 10
     push-to-completion 70
-    1 pending in execute: unknown of device
+    1 pending in execute: under-way of device
     ");
 }
 

@@ -67,9 +67,9 @@ fn a_snapshot_shows_the_run_as_it_was() {
     let account = account(&story(), &[0, 160, 175, 300, 5_000], 1_000);
     let shown: Vec<String> = account.snapshots.iter().map(show).collect();
     insta::assert_snapshot!(shown.join("\n"), @"
-    0.050s: ordered 1 completed 0 failed 0 cancelled 0 pending 1 [1 of cohort 0 unknown]
-    0.210s: ordered 1 completed 0 failed 0 cancelled 0 pending 1 [1 of cohort 0 unknown]
-    0.225s: ordered 2 completed 0 failed 0 cancelled 0 pending 2 [1 of cohort 0 never-pushed, 1 of cohort 0 unknown]
+    0.050s: ordered 1 completed 0 failed 0 cancelled 0 pending 1 [1 of cohort 0 under-way]
+    0.210s: ordered 1 completed 0 failed 0 cancelled 0 pending 1 [1 of cohort 0 under-way]
+    0.225s: ordered 2 completed 0 failed 0 cancelled 0 pending 2 [1 of cohort 0 never-pushed, 1 of cohort 0 under-way]
     0.350s: ordered 2 completed 1 failed 0 cancelled 0 pending 1 [1 of cohort 0 device-asleep]
     1.000s: ordered 2 completed 1 failed 0 cancelled 0 pending 1 [1 of cohort 0 device-asleep]
     ");
@@ -89,7 +89,7 @@ fn the_ledger_can_be_asked_in_mid_run() {
             .map(|((_, cause), count)| (cause.name(), *count));
         counts.collect::<Vec<_>>()
     };
-    assert_eq!(pending(5), [("unknown", 1)]);
+    assert_eq!(pending(5), [("under-way", 1)]);
     assert_eq!(pending(229).len(), 1 + 1);
     assert_eq!(pending(240), [("device-asleep", 1)]);
 }

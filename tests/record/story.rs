@@ -236,7 +236,11 @@ impl Story {
     }
 
     pub(crate) fn account(self, end: u64) -> Account {
-        let mut ledger = Ledger::new(setup(4));
+        self.account_with(setup(4), end)
+    }
+
+    pub(crate) fn account_with(&self, setup: Setup, end: u64) -> Account {
+        let mut ledger = Ledger::new(setup);
         for fact in &self.facts {
             ledger.record(fact);
         }

@@ -3,11 +3,15 @@
 
 mod any;
 
+use std::time::Duration;
+
+use mdmstorm::apns::fault::Fault;
 use mdmstorm::finding::{Evidence, Finding};
 use mdmstorm::ids::{Channel, DeviceId, OrderIndex};
 use mdmstorm::reduce::{Candidate, Cost, Found, Outcome, Rate, Search, Size, repro};
 use mdmstorm::rule::Rule;
 use mdmstorm::scenario::{Amount, CommandSource, Scenario, StageCommand};
+use mdmstorm::seed::Dist;
 use mdmstorm::time::SimTime;
 
 const LARGE: &str = r#"
@@ -187,6 +191,29 @@ fn a_finding_that_needs_a_crowd_keeps_the_crowd_it_needs() {
     assert_eq!(best.size().devices, 101);
     assert_eq!(best.size().orders, 0);
     assert_eq!(best.scenario().timeline.events.len(), 1);
+    assert!(tries < 200, "{tries}");
+}
+
+/// Pushes to 40 devices that APNs answers after a second each hold a queue up for 40 seconds. So does one
+/// push that is answered after 40; the search had kept as many devices as the scenario's delay asked for.
+#[test]
+fn a_crowd_that_holds_something_up_becomes_one_device_that_takes_longer() {
+    let slow = |scenario: &Scenario| {
+        scenario.apns.faults.iter().any(|fault| {
+            let crowd = fault.of.map(|of| &scenario.cohorts[usize::from(of.0)]);
+            let devices = crowd.map_or(0, |crowd| crowd.count);
+            matches!(fault.fault, Fault::Slow(Dist::Uniform { low, .. })
+                if low * devices >= Duration::from_secs(40))
+        })
+    };
+    let text = LARGE.replace("fault = \"drop\",", "fault = \"slow\", by = \"500ms..1s\",");
+    let (best, tries) = reduced(&text, Cost::Much, slow);
+    assert_eq!(best.size().devices, 1, "{}", best.text());
+    assert!(
+        best.text().contains("by = \"40s..1m 20s\""),
+        "{}",
+        best.text()
+    );
     assert!(tries < 200, "{tries}");
 }
 

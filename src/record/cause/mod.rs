@@ -3,6 +3,7 @@
 //! One file per family of causes, each a table of rules; the order is that of [`Cause`]. A rule
 //! looks at a `Situation` and gives its evidence, or `None`.
 
+mod course;
 mod device;
 mod failed;
 mod not_now;
@@ -63,6 +64,8 @@ pub enum Cause {
     ClockRefusedSignature,
     /// The device answered NotNow, and its reason holds.
     NotNowWaiting,
+    /// The device answered NotNow, its reason is over, it asked, and the target had nothing for it.
+    NotNowStarved,
     /// The device answered NotNow, its reason is over, and it waits for the target.
     NotNowNotRepushed,
     /// The target offers a refused command over and over.
@@ -77,6 +80,10 @@ pub enum Cause {
     ServerError,
     /// The target takes too long to answer.
     ServerSlow,
+    /// The device's last request got lost, and it has yet to try again.
+    RequestLost,
+    /// Nothing is known to be in the way: it is between two steps of its course.
+    UnderWay,
     /// An app without a licence; of failed commands only.
     LicenseMissing,
     /// None of the others.
@@ -111,6 +118,7 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
         .chain(&device::RULES)
         .chain(&not_now::RULES)
         .chain(&server::RULES)
+        .chain(&course::RULES)
         .chain(&failed::RULES)
         .chain(&UNKNOWN)
 }
@@ -147,7 +155,7 @@ impl Cause {
     pub const fn is_not_now(self) -> bool {
         matches!(
             self,
-            Self::NotNowWaiting | Self::NotNowNotRepushed | Self::NotNowLoop
+            Self::NotNowWaiting | Self::NotNowStarved | Self::NotNowNotRepushed | Self::NotNowLoop
         )
     }
 

@@ -1,11 +1,12 @@
-//! Causes that follow a NotNow: the reason holds, the target forgot, or the target insists.
+//! Causes that follow a NotNow: the reason holds, the target keeps the command back or forgot it, or
+//! the target insists.
 
 use crate::metric::{Owner, Phase};
 
 use super::situation::Situation;
 use super::{Cause, Rule};
 
-pub(super) const RULES: [Rule; 3] = [
+pub(super) const RULES: [Rule; 4] = [
     Rule {
         cause: Cause::NotNowWaiting,
         name: "not-now-waiting",
@@ -13,6 +14,15 @@ pub(super) const RULES: [Rule; 3] = [
         holds: not_now_waiting,
         remedy: "end the reason: unlock the device, finish Setup Assistant, open the lid, log in; \
                  the device then asks by itself if NotNow was the last thing it said",
+    },
+    Rule {
+        cause: Cause::NotNowStarved,
+        name: "not-now-starved",
+        owner: Some(Owner::Target),
+        holds: not_now_starved,
+        remedy: "take the command back and send it again: the device would take it and has asked, \
+                 and the server, which has to offer a refused command again in the next session, \
+                 said there was none",
     },
     Rule {
         cause: Cause::NotNowNotRepushed,
@@ -64,13 +74,30 @@ fn not_now_waiting(situation: &Situation<'_>) -> Option<String> {
     }
 }
 
+/// Whether the reason is over, and the next move is the target's.
+fn is_forgotten(situation: &Situation<'_>) -> bool {
+    situation.is_refused && situation.awaits_push() && !is_spinning(situation)
+}
+
+fn not_now_starved(situation: &Situation<'_>) -> Option<String> {
+    let at = situation.withheld.filter(|_| is_forgotten(situation))?;
+    Some(format!(
+        "{}; the reason is over, and the device asked since and got the empty answer at {at}",
+        answered(situation)
+    ))
+}
+
 fn not_now_not_repushed(situation: &Situation<'_>) -> Option<String> {
-    let forgotten = situation.is_refused && situation.awaits_push() && !is_spinning(situation);
-    forgotten.then(|| {
+    is_forgotten(situation).then(|| {
         let answered = answered(situation);
-        format!(
-            "{answered}; the reason is over, and the target neither pushed nor offered it again"
-        )
+        let forgot = match situation.last_push {
+            Some(last) if situation.not_now.is_some_and(|it| it.at <= last.arrived) => format!(
+                "push {} was the last one, and the target did not offer it again",
+                last.push.0
+            ),
+            Some(_) | None => "the target neither pushed nor offered it again".to_owned(),
+        };
+        format!("{answered}; the reason is over, and {forgot}")
     })
 }
 

@@ -69,8 +69,9 @@ fn head_of_line(situation: &Situation<'_>) -> Option<String> {
     }
     match (situation.phase, situation.ahead) {
         (Phase::Line, None) => Some("the channel's session is serving other commands".to_owned()),
-        // Sent away without it, while an older one is stuck.
-        (Phase::Line | Phase::Dispatch, Some((order, what))) => Some(format!(
+        // Sent away without it, while an older one is stuck; or not sent at all, because the
+        // scenario says that one has to follow the other.
+        (Phase::Line | Phase::Dispatch | Phase::Lateness, Some((order, what))) => Some(format!(
             "order {} of the same channel stands in front of it and {what}",
             order.0
         )),
@@ -94,13 +95,20 @@ fn head_of_line(situation: &Situation<'_>) -> Option<String> {
 }
 
 fn connected_but_empty(situation: &Situation<'_>) -> Option<String> {
-    let at = situation
-        .passed_over
+    let accepted = situation
+        .accepted
         .filter(|_| situation.awaits_push() && !situation.was_fetched)?;
-    let accepted = situation.accepted?;
+    if let Some(at) = situation.passed_over {
+        return Some(format!(
+            "the target took it at {accepted}; the device asked after that and got the empty \
+             answer at {at}"
+        ));
+    }
+    // Or at the same time, having been told to come.
+    let at = situation.came_for_nothing?;
     Some(format!(
-        "the target took it at {accepted}; the device asked after that and got the empty answer \
-         at {at}"
+        "the target took it at {accepted} and pushed; the device, which had the push, got the \
+         empty answer at {at}"
     ))
 }
 

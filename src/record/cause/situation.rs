@@ -22,12 +22,21 @@ pub(in crate::record) struct Situation<'a> {
     pub was_pushed: bool,
     pub was_fetched: bool,
     pub is_refused: bool,
-    /// Pushed after the target had to offer a refused command again.
+    /// Pushed after the target had to offer a refused command again, and that push is still to bring
+    /// the device.
     pub is_pushed_again: bool,
+    /// When the device asked after the reason for its NotNow was over, and was sent away without it.
+    pub withheld: Option<SimTime>,
     /// The device has its result and could not deliver it.
     pub is_undelivered: bool,
     /// When the device was last sent away without it.
     pub passed_over: Option<SimTime>,
+    /// When the device, which had a push for it, was last sent away without it.
+    pub came_for_nothing: Option<SimTime>,
+    /// Whether its channel's session is on.
+    pub is_in_session: bool,
+    /// When anything last happened to it or on its channel, the end of an obstacle included.
+    pub last_step: SimTime,
     /// How far its own last push got.
     pub push: Push,
     /// Its channel's last push.
@@ -141,6 +150,11 @@ pub(in crate::record) struct Held(Vec<(Condition, SimTime)>);
 impl Held {
     pub(in crate::record) const NOTHING: Self = Self(Vec::new());
 
+    /// Whether a device that is in `now` is rid of something.
+    pub(in crate::record) fn is_eased_by(&self, now: Conditions) -> bool {
+        self.0.iter().any(|(condition, _)| !now.has(*condition))
+    }
+
     /// From `at` on, the device is in `now`.
     pub(in crate::record) fn enter(&mut self, now: Conditions, at: SimTime) {
         self.0.retain(|(condition, _)| now.has(*condition));
@@ -215,6 +229,8 @@ impl Situation<'_> {
         match self.phase {
             Phase::Wake | Phase::ReturnDevice | Phase::Retry => true,
             Phase::ReturnTarget => self.is_pushed_again && matches!(self.push, Push::Delivered(_)),
+            // Its session was cut: it went off.
+            Phase::Execute => !self.is_in_session,
             Phase::Lateness
             | Phase::Queue
             | Phase::Dispatch
@@ -222,7 +238,6 @@ impl Situation<'_> {
             | Phase::Harness
             | Phase::Line
             | Phase::Fetch
-            | Phase::Execute
             | Phase::Deferral
             | Phase::Settle => false,
         }

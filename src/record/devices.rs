@@ -58,7 +58,7 @@ impl Ledger {
     /// From `at` on, a device is in `now`.
     pub(super) fn enters(&mut self, device: DeviceId, now: Conditions, at: SimTime) {
         if self.known(device).held.is_eased_by(now) {
-            for (_, record) in self.channels.range_mut(Channel::all_of(device)) {
+            for (_, record) in self.channels.of_device_mut(device) {
                 record.eased = at;
             }
         }

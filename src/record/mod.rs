@@ -64,6 +64,7 @@ pub struct Ledger {
     channels: Channels<ChannelRecord>,
     /// Records without a channel: sessions end and begin all the time, and room costs more than what
     /// is done with it.
+    #[expect(clippy::vec_box, reason = "the table takes the box as it is")]
     spare: Vec<Box<ChannelRecord>>,
     /// Channels whose log may have something to drop, each once.
     touched: Vec<Channel>,

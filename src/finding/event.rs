@@ -188,6 +188,14 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// How many classes there are.
+    pub(super) const CLASSES: usize = 4;
+
+    /// Which class a fact is of, from 0.
+    pub(super) fn class(self) -> usize {
+        usize::from(self.class)
+    }
+
     pub(super) const fn new(at: SimTime, event: &Event, number: u64) -> Self {
         let class = match event {
             Event::Order(..) => 0,

@@ -5,6 +5,7 @@
 //! is, and what keeps it from a false alarm: a false alarm is worse than a miss.
 
 mod blank_check_in;
+mod coming;
 mod duplicate_after_ack;
 mod early_push;
 mod event;
@@ -27,7 +28,7 @@ mod watch;
 mod webhook_gap;
 mod wrong_push;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::fact::Fact;
 use crate::ids::{Channel, Channels, CommandUuid, DeviceId, OrderIndex};
@@ -35,6 +36,7 @@ use crate::record::setup::Setup;
 use crate::rule::{Limits, Rule};
 use crate::time::SimTime;
 
+use coming::Coming;
 use event::{Event, Place};
 use story::Story;
 use watch::{Device, Timers, Watch};
@@ -111,11 +113,7 @@ impl Findings {
 #[derive(Debug)]
 pub struct Detectors {
     watch: Watch,
-    /// Facts that others may still come before. Those of each producer come in order, so that to sort
-    /// them is to merge a few runs.
-    coming: VecDeque<(Place, Event)>,
-    /// Every fact before this has been folded.
-    folded: SimTime,
+    coming: Coming,
     number: u64,
     devices: BTreeMap<DeviceId, Device>,
     stories: Channels<Story>,
@@ -137,8 +135,7 @@ impl Detectors {
     pub fn with_limits(setup: &Setup, limits: Limits) -> Self {
         Self {
             watch: Watch::new(setup, limits),
-            coming: VecDeque::new(),
-            folded: SimTime::ZERO,
+            coming: Coming::default(),
             number: 0,
             devices: BTreeMap::new(),
             stories: Channels::default(),
@@ -157,22 +154,13 @@ impl Detectors {
         if let Some(event) = Event::of(fact, &setup.book, &setup.orders) {
             self.number += 1;
             let place = Place::new(fact.at, &event, self.number);
-            self.coming.push_back((place, event));
+            self.coming.add(place, event);
         }
     }
 
     /// Promises that every fact before `watermark` has been recorded.
     pub fn advance(&mut self, watermark: SimTime) {
-        if watermark <= self.folded {
-            return;
-        }
-        self.folded = watermark;
-        let coming = self.coming.make_contiguous();
-        coming.sort_by_key(|(place, _)| *place);
-        while let Some((place, _)) = self.coming.front()
-            && place.at < watermark
-            && let Some((place, event)) = self.coming.pop_front()
-        {
+        while let Some((place, event)) = self.coming.pop_before(watermark) {
             self.look_until(place.at);
             self.fold(place.at, event);
         }

@@ -19,7 +19,7 @@ type Page<T> = Box<[Option<Box<T>>]>;
 #[derive(Clone, Debug)]
 pub struct Channels<T> {
     pages: BTreeMap<u32, Page<T>>,
-    users: BTreeMap<Channel, Box<T>>,
+    users: BTreeMap<Channel, T>,
 }
 
 impl<T> Default for Channels<T> {
@@ -40,7 +40,7 @@ impl<T> Channels<T> {
     /// What is known of `channel`.
     pub fn get(&self, channel: Channel) -> Option<&T> {
         if channel.user > 0 {
-            return self.users.get(&channel).map(Box::as_ref);
+            return self.users.get(&channel);
         }
         let (page, place) = place(channel.device);
         self.pages.get(&page)?[place].as_deref()
@@ -49,7 +49,7 @@ impl<T> Channels<T> {
     /// The same, to be changed.
     pub fn get_mut(&mut self, channel: Channel) -> Option<&mut T> {
         if channel.user > 0 {
-            return self.users.get_mut(&channel).map(Box::as_mut);
+            return self.users.get_mut(&channel);
         }
         let (page, place) = place(channel.device);
         self.pages.get_mut(&page)?[place].as_deref_mut()
@@ -60,26 +60,21 @@ impl<T> Channels<T> {
     where
         T: Default,
     {
-        self.of_or(channel, Box::default)
-    }
-
-    /// What is known of `channel`: from now on what `begins` with, if that is nothing.
-    pub fn of_or(&mut self, channel: Channel, begins: impl FnOnce() -> Box<T>) -> &mut T {
         if channel.user > 0 {
-            return self.users.entry(channel).or_insert_with(begins);
+            return self.users.entry(channel).or_default();
         }
         let (page, place) = place(channel.device);
         let page = self.pages.entry(page).or_insert_with(empty_page);
-        page[place].get_or_insert_with(begins)
+        page[place].get_or_insert_default()
     }
 
     /// Forgets what is known of `channel`.
-    pub fn remove(&mut self, channel: Channel) -> Option<Box<T>> {
+    pub fn remove(&mut self, channel: Channel) -> Option<T> {
         if channel.user > 0 {
             return self.users.remove(&channel);
         }
         let (page, place) = place(channel.device);
-        self.pages.get_mut(&page)?[place].take()
+        self.pages.get_mut(&page)?[place].take().map(|it| *it)
     }
 
     /// The channels of which something is known, in ascending order, and what.
@@ -92,7 +87,7 @@ impl<T> Channels<T> {
                 (own, _) => own.is_none(),
             };
             if is_user_next {
-                return users.next().map(|(&channel, it)| (channel, &**it));
+                return users.next().map(|(&channel, it)| (channel, it));
             }
             own.next()
         })
@@ -109,7 +104,7 @@ impl<T> Channels<T> {
         let own = self.get(channel).map(|it| (channel, it));
         let users = self.users.range(Channel::all_of(device));
         own.into_iter()
-            .chain(users.map(|(&channel, it)| (channel, &**it)))
+            .chain(users.map(|(&channel, it)| (channel, it)))
     }
 
     /// The same, to be changed.
@@ -121,7 +116,7 @@ impl<T> Channels<T> {
         let users = self.users.range_mut(Channel::all_of(device));
         own.map(|it| (channel, it))
             .into_iter()
-            .chain(users.map(|(&channel, it)| (channel, &mut **it)))
+            .chain(users.map(|(&channel, it)| (channel, it)))
     }
 
     /// The device channels of which something is known.
@@ -168,7 +163,7 @@ mod tests {
                         *table.of(channel) = value;
                         map.insert(channel, value);
                     }
-                    1 => prop_assert_eq!(table.remove(channel).map(|it| *it), map.remove(&channel)),
+                    1 => prop_assert_eq!(table.remove(channel), map.remove(&channel)),
                     _ => {
                         for (_, it) in table.of_device_mut(channel.device) {
                             *it = value;

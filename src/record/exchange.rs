@@ -63,7 +63,7 @@ impl Ledger {
             answer,
             sent: stamps.read,
         };
-        let log = &mut self.channel(channel).log;
+        let log = self.log(channel);
         let (sent, read) = log.enter_request(request, stamps, seen);
         if let Some(open) = born.and_then(|id| self.open.get_mut(&id)) {
             open.born = Some((sent, read));

@@ -170,9 +170,6 @@ impl Log {
     /// Enters a moment behind everything that is not later.
     pub(super) fn enter(&mut self, at: SimTime, moment: Moment) {
         let at = at.max(self.floor);
-        if self.entries.is_empty() {
-            self.entries.reserve_exact(CYCLE);
-        }
         // Nearly every moment is the latest.
         let before = self.entries.iter().rposition(|entry| entry.at <= at);
         let place = before.map_or(0, |before| before + 1);
@@ -225,21 +222,32 @@ impl Log {
         }
         self.floor = self.floor.max(until);
     }
+}
 
-    /// Gives back the room of a log that may be empty for long.
-    pub(super) fn shrink(&mut self) {
-        if self.entries.is_empty() {
-            self.entries = Vec::new();
+/// How many rooms are kept.
+const ROOMS_MAX: usize = 1_024;
+
+/// Room of logs that have ended, for those that begin: sessions do so all the time.
+#[derive(Debug, Default)]
+pub(super) struct Rooms(Vec<Vec<Entry>>);
+
+impl Rooms {
+    /// Gives an empty log room for a cycle.
+    pub(super) fn furnish(&mut self, log: &mut Log) {
+        if log.entries.capacity() == 0 {
+            let room = self.0.pop();
+            log.entries = room.unwrap_or_else(|| Vec::with_capacity(CYCLE));
         }
     }
 
-    /// A new log that has the room of this one.
-    pub(super) fn renewed(mut self) -> Self {
-        self.entries.clear();
-        self.entries.shrink_to(CYCLE);
-        Self {
-            entries: self.entries,
-            ..Self::default()
+    /// Takes the room of a log, if nothing is in it.
+    pub(super) fn clear(&mut self, log: &mut Log) {
+        if log.entries.is_empty() {
+            let room = std::mem::take(&mut log.entries);
+            let is_usual = (CYCLE..=2 * CYCLE).contains(&room.capacity());
+            if is_usual && self.0.len() < ROOMS_MAX {
+                self.0.push(room);
+            }
         }
     }
 }

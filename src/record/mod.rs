@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod cause;
+mod channel;
 mod command;
 mod devices;
 pub mod enrolling;
@@ -33,18 +34,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use hdrhistogram::Histogram;
 
 use crate::fact::{Fact, FactKind};
-use crate::ids::{Channel, Channels, CommandUuid, DeviceId, OrderIndex, PushId};
+use crate::ids::{Channel, Channels, CommandUuid, DeviceId, OrderIndex};
 use crate::time::SimTime;
 
 use account::{Beside, DeviceTally, PushTally, Tally};
-use cause::situation::{Failure, LastPush, ProviderRefusal, Refusal};
+use cause::situation::ProviderRefusal;
+use channel::ChannelRecord;
 use command::{Open, Stand};
 use devices::DeviceRecord;
 use enrolling::Enrolling;
 use failures::Failures;
 use histogram::{Histograms, latencies, sample};
 use interval::{Current, Interval};
-use log::{CommandId, Log, Moment};
+use log::{CommandId, Moment, Rooms};
 use setup::{OrderInfo, Orderer, Setup, StageInfo};
 use slices::Slices;
 use slow::Slow;
@@ -62,10 +64,8 @@ pub struct Ledger {
     /// Observed commands by what names them.
     observed: HashMap<(Channel, CommandUuid), CommandId>,
     channels: Channels<ChannelRecord>,
-    /// Records without a channel: sessions end and begin all the time, and room costs more than what
-    /// is done with it.
-    #[expect(clippy::vec_box, reason = "the table takes the box as it is")]
-    spare: Vec<Box<ChannelRecord>>,
+    /// Room of logs that have ended.
+    rooms: Rooms,
     /// Channels whose log may have something to drop, each once.
     touched: Vec<Channel>,
     /// Devices of which anything is known that is not as usual.
@@ -110,52 +110,6 @@ struct Failing {
 
 /// Fewer failures in a row than this may be chance.
 const FAILURES_MIN: u32 = 3;
-
-/// What is kept of one channel.
-#[derive(Debug, Default)]
-struct ChannelRecord {
-    log: Log,
-    /// Whether it is among those that are touched.
-    is_touched: bool,
-    open: Vec<CommandId>,
-    /// Whether and why the last push was refused.
-    refusal: Option<Refusal>,
-    /// The last push that was taken.
-    last_push: Option<LastPush>,
-    /// The push that APNs keeps for it.
-    stored: Option<PushId>,
-    /// The command that was refused last in this session, and how often in a row.
-    spin: Option<(CommandId, u32)>,
-    /// Whether and how the last request failed.
-    failure: Option<Failure>,
-    /// When its device was last rid of a condition, if a command was open then.
-    eased: SimTime,
-}
-
-/// How many records without a channel are kept.
-const SPARE_MAX: usize = 256;
-
-impl ChannelRecord {
-    /// Whether nothing is known of the channel that a new record would not say.
-    fn is_as_usual(&self) -> bool {
-        self.log.base.is_resting() && self.refusal.is_none() && self.failure.is_none()
-    }
-
-    /// A new one that has the room of this one.
-    fn renewed(mut self: Box<Self>) -> Box<Self> {
-        let (log, mut open) = (
-            std::mem::take(&mut self.log),
-            std::mem::take(&mut self.open),
-        );
-        open.clear();
-        *self = Self {
-            log: log.renewed(),
-            open,
-            ..Self::default()
-        };
-        self
-    }
-}
 
 /// How far a run is; everything a progress line needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -216,7 +170,7 @@ impl Ledger {
             open: BTreeMap::new(),
             observed: HashMap::new(),
             channels: Channels::default(),
-            spare: Vec::new(),
+            rooms: Rooms::default(),
             touched: Vec::new(),
             crowd: BTreeMap::new(),
             enrolled: Vec::new(),
@@ -460,36 +414,6 @@ impl Ledger {
 
     fn info(&self, id: CommandId) -> OrderInfo {
         self.setup.orders[id.0 as usize]
-    }
-
-    fn channel(&mut self, channel: Channel) -> &mut ChannelRecord {
-        let spare = &mut self.spare;
-        let record = self
-            .channels
-            .of_or(channel, || spare.pop().unwrap_or_default());
-        if !record.is_touched {
-            record.is_touched = true;
-            self.touched.push(channel);
-        }
-        record
-    }
-
-    fn enter(&mut self, channel: Channel, at: SimTime, moment: Moment) {
-        self.channel(channel).log.enter(at, moment);
-    }
-
-    /// Enters a step of a device that was planned for `due` and happened at `at`.
-    fn planned(
-        &mut self,
-        channel: Channel,
-        due: SimTime,
-        at: SimTime,
-        late: Moment,
-        happened: Moment,
-    ) {
-        sample(&mut self.lateness, micros(due, at));
-        self.enter(channel, due.min(at), late);
-        self.enter(channel, at, happened);
     }
 
     fn devices_of(&mut self, device: DeviceId, change: impl FnOnce(&mut DeviceTally)) {

@@ -9,7 +9,7 @@ use super::command::{Ending, Open, Settled, Stand};
 use super::log::{CYCLE, CommandId, Log, Moment};
 use super::phase::{Fold, Marks};
 use super::setup::Orderer;
-use super::{ChannelRecord, Ledger, SPARE_MAX, micros};
+use super::{ChannelRecord, Ledger, micros};
 
 /// The longest log of one channel before it is folded: a cycle, or as many pushes that were stored for
 /// a device that is away. It is what a log begins with room for.
@@ -102,16 +102,12 @@ impl Ledger {
                 record.log.drop_before(needed.min(watermark));
             }
             let is_idle = record.open.is_empty() && record.log.entries().is_empty();
+            self.rooms.clear(&mut record.log);
             if is_idle && record.is_as_usual() {
-                let record = self.channels.remove(channel);
-                if self.spare.len() < SPARE_MAX {
-                    self.spare.extend(record.map(ChannelRecord::renewed));
-                }
+                self.channels.remove(channel);
             } else if is_long || (record.open.is_empty() && !is_idle) {
                 record.is_touched = true;
                 self.touched.push(channel);
-            } else {
-                record.log.shrink();
             }
         }
     }

@@ -172,6 +172,13 @@ pub enum FactKind {
         /// What happened, as it says.
         event: ServerEvent,
     },
+    /// A request at the webhook's door was refused at the fact's time. It may have been an event.
+    EventRefused {
+        /// When it began to come in.
+        since: SimTime,
+        /// Why, as a lower-case fragment, shortened.
+        why: String,
+    },
 
     // ---- APNs ----------------------------------------------------------------------------
     /// A push's headers were read at `arrived`; the gateway answered at the fact's time.

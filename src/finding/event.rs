@@ -175,6 +175,10 @@ pub(super) enum Event {
     Gateway {
         trouble: bool,
     },
+    /// What came in since then may have been an event, and was refused.
+    Refused {
+        since: SimTime,
+    },
     TimeZero,
 }
 
@@ -201,7 +205,9 @@ impl Place {
                 | OnChannel::DeferralEnded { .. }
                 | OnChannel::SessionEnded,
             ) => 2,
-            Event::Channel(_, OnChannel::Queue(_) | OnChannel::Told(_)) => 3,
+            Event::Refused { .. } | Event::Channel(_, OnChannel::Queue(_) | OnChannel::Told(_)) => {
+                3
+            }
         };
         Self { at, class, number }
     }
@@ -335,6 +341,10 @@ impl Event {
             }
             FactKind::EventReceived { channel, event } => {
                 Self::Channel(*channel, OnChannel::Told(event.clone()))
+            }
+            FactKind::EventRefused { since, .. } => {
+                let since = (*since).min(fact.at);
+                Self::Refused { since }
             }
             FactKind::EnrollmentFailed { .. }
             | FactKind::IdentityStep { .. }

@@ -48,6 +48,7 @@ impl Detectors {
                     gateway.trouble = Some(at);
                 }
             }
+            Event::Refused { since } => self.webhook.refused(&self.watch, (since, at)),
             Event::TimeZero => self.watch.zero = Some(at),
         }
     }

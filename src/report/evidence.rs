@@ -72,6 +72,7 @@ mod tests {
         let findings = Findings {
             counts: BTreeMap::from([(Rule::LostCommand, 3), (Rule::NoPush, 0)]),
             examples: vec![finding],
+            ..Findings::default()
         };
         assert_eq!(
             render(&findings, Paint::Plain),

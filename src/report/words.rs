@@ -102,6 +102,9 @@ impl<'a> Words<'a> {
             FactKind::EventReceived { event, .. } => {
                 format!("the target tells: {}", self.event(event))
             }
+            FactKind::EventRefused { why, .. } => {
+                format!("a request at the webhook's door is refused: {why}")
+            }
             FactKind::PushReceived {
                 push,
                 status,

@@ -159,9 +159,6 @@ pub enum FactKind {
         asked: SimTime,
         /// The commands it calls open.
         open: Vec<CommandUuid>,
-        /// Those it calls done, where it keeps them; `None` where it does not say.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        done: Option<Vec<CommandUuid>>,
         /// Whether `open` names refused commands too; MicroMDM leaves them out.
         names_refused: bool,
     },

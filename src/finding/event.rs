@@ -127,7 +127,6 @@ pub(super) struct Push {
 pub(super) struct Queue {
     pub(super) asked: SimTime,
     pub(super) open: BTreeSet<Name>,
-    pub(super) done: Option<BTreeSet<Name>>,
     pub(super) names_refused: bool,
 }
 
@@ -325,16 +324,11 @@ impl Event {
                 channel,
                 asked,
                 open,
-                done,
                 names_refused,
             } => {
-                let names = |uuids: &[CommandUuid]| -> BTreeSet<Name> {
-                    uuids.iter().map(|uuid| name(*channel, uuid)).collect()
-                };
                 let queue = Queue {
                     asked: (*asked).min(fact.at),
-                    open: names(open),
-                    done: done.as_deref().map(names),
+                    open: open.iter().map(|uuid| name(*channel, uuid)).collect(),
                     names_refused: *names_refused,
                 };
                 Self::Channel(*channel, OnChannel::Queue(queue.into()))

@@ -16,30 +16,25 @@ fn served() -> Tale {
 #[test]
 fn a_command_that_stays_open_after_its_result_was_taken_is_stuck() {
     served()
-        .queue(20.0, &[0], None)
-        .queue(30.0, &[0], None)
+        .queue(20.0, &[0])
+        .queue(30.0, &[0])
         .breaks(&[(Rule::StuckPending, 1)]);
-    served().queue(14.0, &[0], None).breaks_nothing();
-    served().queue(20.0, &[], Some(&[0])).breaks_nothing();
+    served().queue(14.0, &[0]).breaks_nothing();
+    served().queue(20.0, &[]).breaks_nothing();
 }
 
 #[test]
-fn a_command_that_is_done_without_the_device_is_a_phantom() {
+fn a_command_that_is_not_open_any_more_without_the_device_is_a_phantom() {
     let waiting = || Tale::new().pushed_order(10.0, 0);
-    waiting()
-        .queue(20.0, &[], Some(&[0]))
-        .breaks(&[(Rule::PhantomDone, 1)]);
-    waiting()
-        .queue(20.0, &[], None)
-        .breaks(&[(Rule::PhantomDone, 1)]);
+    waiting().queue(20.0, &[]).breaks(&[(Rule::PhantomDone, 1)]);
     // It is too new, is named after all, or comes.
-    waiting().queue(12.0, &[], None).breaks_nothing();
+    waiting().queue(12.0, &[]).breaks_nothing();
     waiting()
-        .queue(20.0, &[], None)
-        .queue(30.0, &[0], None)
+        .queue(20.0, &[])
+        .queue(30.0, &[0])
         .breaks_nothing();
     waiting()
-        .queue(20.0, &[], None)
+        .queue(20.0, &[])
         .idle(30.0, command(0))
         .done(31.0, 0, Got::Empty)
         .breaks_nothing();

@@ -208,13 +208,11 @@ impl Tale {
         self.at(at + 1.0, FactKind::EventRefused { since, why })
     }
 
-    pub(crate) fn queue(self, asked: f64, open: &[u32], done: Option<&[u32]>) -> Self {
-        let uuids = |orders: &[u32]| orders.iter().map(|order| uuid(*order)).collect();
+    pub(crate) fn queue(self, asked: f64, open: &[u32]) -> Self {
         let kind = FactKind::QueueSeen {
             channel: channel(),
             asked: secs(asked),
-            open: uuids(open),
-            done: done.map(uuids),
+            open: open.iter().map(|order| uuid(*order)).collect(),
             names_refused: true,
         };
         self.at(asked + 0.1, kind)

@@ -254,6 +254,9 @@ impl Detectors {
     /// A device has asked for work.
     fn asked(&mut self, channel: Channel, exchange: &Exchange) {
         let mut case = self.case(channel);
+        if exchange.answer != Answer::Lost {
+            case.story.last_idle = exchange.sent;
+        }
         if let Some(busy) = case.story.busy.as_mut() {
             busy.session = Session {
                 idle: Some(exchange.sent),

@@ -19,6 +19,8 @@ pub(super) struct Story {
     pub(super) is_token_bad: bool,
     /// When the last answer without a command was read.
     pub(super) last_empty: SimTime,
+    /// When the last Idle was sent that the target answered.
+    pub(super) last_idle: SimTime,
     /// When the last Idle or result was sent that the target answered, with whatever.
     pub(super) last_heard: SimTime,
     /// The last push, and when it arrived.

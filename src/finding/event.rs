@@ -136,7 +136,7 @@ pub(super) enum OnChannel {
     Push(Push),
     Ignored(PushId, Ignored),
     Exchange(Box<Exchange>),
-    DeferralEnded { name: Name, polls: bool },
+    DeferralEnded(Name, Return),
     SessionEnded,
     Queue(Box<Queue>),
     Told(ServerEvent),
@@ -146,10 +146,33 @@ pub(super) enum OnChannel {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OnOrder {
     Offered,
-    /// Accepted; whether the target says that its push failed.
-    Accepted(bool),
+    Accepted(OwnPush),
+    Withdrawn(Withdrawal),
+}
+
+/// What the target says of the push for an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OwnPush {
+    /// That it failed.
+    Failed,
+    /// That it went well, or nothing.
+    Fine,
+}
+
+/// Why the target does not have an order, or need not have it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Withdrawal {
     Rejected,
     Cancelled,
+}
+
+/// Who has to act when the reason for a refusal is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Return {
+    /// The device comes by itself.
+    Polls,
+    /// The target has to push.
+    AwaitsPush,
 }
 
 /// What happened to a device.
@@ -201,7 +224,7 @@ impl Place {
                 _,
                 OnChannel::Ignored(..)
                 | OnChannel::Exchange(_)
-                | OnChannel::DeferralEnded { .. }
+                | OnChannel::DeferralEnded(..)
                 | OnChannel::SessionEnded,
             ) => 2,
             Event::Refused { .. } | Event::Channel(_, OnChannel::Queue(_) | OnChannel::Told(_)) => {
@@ -238,14 +261,18 @@ impl Event {
             FactKind::TimeZero => Self::TimeZero,
             FactKind::Offered { order } => Self::Order(*order, OnOrder::Offered),
             FactKind::Accepted { order, push } => {
-                let failed = match push {
-                    ServerPush::Failed(_) => true,
-                    ServerPush::Accepted | ServerPush::NotReported => false,
+                let push = match push {
+                    ServerPush::Failed(_) => OwnPush::Failed,
+                    ServerPush::Accepted | ServerPush::NotReported => OwnPush::Fine,
                 };
-                Self::Order(*order, OnOrder::Accepted(failed))
+                Self::Order(*order, OnOrder::Accepted(push))
             }
-            FactKind::Rejected { order, .. } => Self::Order(*order, OnOrder::Rejected),
-            FactKind::Cancelled { order, .. } => Self::Order(*order, OnOrder::Cancelled),
+            FactKind::Rejected { order, .. } => {
+                Self::Order(*order, OnOrder::Withdrawn(Withdrawal::Rejected))
+            }
+            FactKind::Cancelled { order, .. } => {
+                Self::Order(*order, OnOrder::Withdrawn(Withdrawal::Cancelled))
+            }
             FactKind::PushReceived {
                 push,
                 channel,
@@ -316,8 +343,12 @@ impl Event {
                 polls,
                 ..
             } => {
-                let (name, polls) = (name(*channel, uuid), *polls);
-                Self::Channel(*channel, OnChannel::DeferralEnded { name, polls })
+                let back = match polls {
+                    true => Return::Polls,
+                    false => Return::AwaitsPush,
+                };
+                let ended = OnChannel::DeferralEnded(name(*channel, uuid), back);
+                Self::Channel(*channel, ended)
             }
             FactKind::SessionEnded { channel } => Self::Channel(*channel, OnChannel::SessionEnded),
             FactKind::QueueSeen {

@@ -143,7 +143,7 @@ impl Detectors {
             stories: BTreeMap::new(),
             timers: Timers::new(),
             errors: http_errors::Errors::default(),
-            repeats: repeat_storm::Counts::new(),
+            repeats: repeat_storm::Counts::default(),
             views: queue_view::Told::new(),
             webhook: webhook_gap::Webhook::default(),
             findings: Findings::default(),

@@ -12,11 +12,11 @@
 use crate::rule::Rule;
 use crate::time::SimTime;
 
-use super::event::Name;
+use super::event::{Name, Return};
 use super::watch::{Case, Timer};
 
 /// The reason for a refusal is over.
-pub(super) fn deferral_ended(case: &mut Case<'_>, name: &Name, polls: bool, at: SimTime) {
+pub(super) fn deferral_ended(case: &mut Case<'_>, name: &Name, back: Return, at: SimTime) {
     let Some(command) = case.story.command_mut(name).filter(|it| !it.is_void) else {
         return;
     };
@@ -24,7 +24,7 @@ pub(super) fn deferral_ended(case: &mut Case<'_>, name: &Name, polls: bool, at: 
         return;
     };
     refusal.over = Some(at);
-    if !polls {
+    if back == Return::AwaitsPush {
         let due = at + case.limits().repush_within;
         case.timers
             .insert((due, Timer::Repush(case.channel, name.clone())));

@@ -21,6 +21,9 @@ use super::watch::Case;
 /// The commands that were told: a queue is looked at again and again.
 pub(super) type Told = BTreeSet<(Channel, Name)>;
 
+/// How many are told; a run looks at a thousand queues once.
+const TOLD_MAX: usize = 100_000;
+
 pub(super) fn seen(case: &mut Case<'_>, told: &mut Told, queue: &Queue, at: SimTime) {
     if case.watch.garbles(case.channel.device) || case.device.is_between {
         return;
@@ -30,6 +33,7 @@ pub(super) fn seen(case: &mut Case<'_>, told: &mut Told, queue: &Queue, at: SimT
         let settled = case.watch.settled_at(case.channel, name);
         let settled = settled.filter(|settled| *settled + settle <= queue.asked);
         if let Some(settled) = settled
+            && told.len() < TOLD_MAX
             && told.insert((case.channel, name.clone()))
         {
             stuck(case, name, settled, queue.asked, at);

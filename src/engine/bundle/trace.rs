@@ -19,7 +19,7 @@ use super::{FRAME_BYTES, LEVEL};
 use crate::device::contract::Answer;
 use crate::fact::Broken;
 use crate::ids::{Channel, DeviceId};
-use crate::protocol::redaction::redacted;
+use crate::protocol::redaction::{redacted, without_secrets};
 use crate::time::SimTime;
 
 /// The file's name.
@@ -61,7 +61,7 @@ impl Traced {
     ) -> Self {
         let (status, answer) = match answer {
             Ok(answer) => (Some(answer.status), redacted(&answer.body)),
-            Err(broken) => (None, broken.to_string()),
+            Err(broken) => (None, without_secrets(broken.to_string())),
         };
         Self {
             channel,

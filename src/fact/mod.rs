@@ -9,6 +9,7 @@ mod identity;
 mod no_entry;
 mod push;
 mod subject;
+mod text;
 mod view;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ pub use exchange::{Broken, Got, ResultStatus, Said, Stamps};
 pub use identity::{IdentityStep, Obtaining, Refusal};
 pub use no_entry::NoEntry;
 pub use push::{Ignored, ServerPush, Unanswered};
+pub use text::TEXT_MAX;
 pub use view::ServerEvent;
 
 /// Something observed, and when it was over.
@@ -33,7 +35,7 @@ pub struct Fact {
     pub kind: FactKind,
 }
 
-/// What was observed.
+/// What was observed. Texts are at most about [`TEXT_MAX`] bytes once they are noted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "kebab-case")]
 pub enum FactKind {
@@ -130,7 +132,7 @@ pub enum FactKind {
         order: OrderIndex,
         /// The HTTP status, 0 when the refusal came in another form.
         status: u16,
-        /// What the target said, shortened.
+        /// What the target said.
         reason: String,
     },
     /// The enqueue request could not be delivered, or its answer was lost or unreadable. The order
@@ -173,7 +175,7 @@ pub enum FactKind {
     EventRefused {
         /// When it began to come in.
         since: SimTime,
-        /// Why, as a lower-case fragment, shortened.
+        /// Why, as a lower-case fragment.
         why: String,
     },
 

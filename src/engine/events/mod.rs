@@ -43,9 +43,6 @@ const IDLE_MAX: Duration = Duration::from_secs(120);
 /// How long an event may take to come in.
 const BODY_MAX: Duration = Duration::from_secs(10);
 
-/// The longest reason of a refusal that is kept, in bytes: a parser may quote what it was sent.
-const WHY_MAX: usize = 200;
-
 /// What has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventTally {
@@ -112,10 +109,7 @@ impl EventDoor {
     }
 
     /// Something that may have been an event was refused.
-    fn note_refused(&self, since: SimTime, mut why: String) {
-        let is_whole = |at: &usize| why.is_char_boundary(*at);
-        let end = (0..=WHY_MAX.min(why.len())).rev().find(is_whole);
-        why.truncate(end.unwrap_or_default());
+    fn note_refused(&self, since: SimTime, why: String) {
         self.operator.note(FactKind::EventRefused { since, why });
     }
 

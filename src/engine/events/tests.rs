@@ -14,7 +14,7 @@ use crate::engine::clock::Clock;
 use crate::engine::operator::Operator;
 use crate::engine::operator_tests::{RUN, crowd, operator, plan};
 use crate::engine::scribe::Batch;
-use crate::fact::{FactKind, ResultStatus, ServerEvent};
+use crate::fact::{FactKind, ResultStatus, ServerEvent, TEXT_MAX};
 use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex};
 use crate::plan::Plan;
 
@@ -171,5 +171,5 @@ async fn the_reason_of_a_refusal_is_short() {
     };
     let refused = LocalSet::new().run_until(scene).await;
     assert_eq!(refused.len(), 1);
-    assert!(refused[0].len() <= super::WHY_MAX && refused[0].contains('\u{e4}'));
+    assert!(refused[0].len() <= 2 * TEXT_MAX && refused[0].contains('\u{e4}'));
 }

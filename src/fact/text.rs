@@ -1,7 +1,7 @@
 //! How much of a text is kept. A server may say anything at any length, and what it says is kept with a
 //! command or a device until the run is over, so a fact has the beginning of a long text and its length.
 
-use super::{Broken, FactKind, Got, NoEntry, Said, ServerEvent, ServerPush};
+use super::{Broken, ErrorEnds, FactKind, Got, NoEntry, Said, ServerEvent, ServerPush};
 use crate::ids::CommandUuid;
 
 /// The longest text of a fact, in bytes; of a longer one the beginning is kept, and how long it was.
@@ -25,10 +25,11 @@ impl FactKind {
                     shorten(&mut refusal.what);
                 }
             }
-            Self::Accepted { push, .. } => match push {
-                ServerPush::Failed(why) => shorten(why),
-                ServerPush::Accepted | ServerPush::NotReported => {}
-            },
+            Self::Accepted { push, .. } => {
+                if let ServerPush::Failed(why) = push {
+                    shorten(why);
+                }
+            }
             Self::AcceptanceUnknown { why, .. } => why.shorten(),
             Self::QueueSeen { open, .. } => {
                 open.retain(|uuid| uuid.0.len() <= CommandUuid::BYTES_MAX);
@@ -54,11 +55,8 @@ impl FactKind {
                 got.shorten();
             }
             Self::Executed { error, .. } => {
-                for code in error.iter_mut() {
-                    shorten(&mut code.top.domain);
-                    if let Some(deepest) = &mut code.deepest {
-                        shorten(&mut deepest.domain);
-                    }
+                if let Some(ends) = error {
+                    ends.shorten();
                 }
             }
             Self::Enrolled { .. }
@@ -82,6 +80,15 @@ impl FactKind {
             | Self::SessionEnded { .. } => {}
         }
         self
+    }
+}
+
+impl ErrorEnds {
+    fn shorten(&mut self) {
+        shorten(&mut self.top.domain);
+        if let Some(deepest) = &mut self.deepest {
+            shorten(&mut deepest.domain);
+        }
     }
 }
 

@@ -11,10 +11,8 @@ mod story;
 use std::time::Duration;
 
 use mdmstorm::condition::{Condition, Conditions};
-use mdmstorm::fact::{
-    Broken, Fact, FactKind, Got, ResultStatus, Said, ServerPush, Stamps, WakeReason,
-};
-use mdmstorm::ids::{Channel, CommandUuid, DeviceId, OrderIndex, PushId};
+use mdmstorm::fact::{Broken, FactKind, Got, ResultStatus, Said, WakeReason};
+use mdmstorm::ids::{CommandUuid, DeviceId, OrderIndex};
 use mdmstorm::metric::{Owner, Phase};
 use mdmstorm::record::Ledger;
 use mdmstorm::record::account::Tally;
@@ -22,7 +20,7 @@ use mdmstorm::record::setup::{Orderer, Setup};
 use proptest::prelude::*;
 
 use fact_rig::any_fact;
-use story::{Story, brings, done, fetched, ms, result, setup, show, uuid};
+use story::{Story, brings, done, fetched, ms, result, setup, show};
 
 #[test]
 fn a_plain_life_has_every_phase_once() {

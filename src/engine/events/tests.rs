@@ -64,10 +64,12 @@ impl Rig {
         let batch = self.batches.try_recv().unwrap();
         let (mut events, mut refused) = (Vec::new(), Vec::new());
         for fact in batch.facts {
-            match fact.kind {
-                FactKind::EventReceived { channel, event } => events.push((channel, event)),
-                FactKind::EventRefused { why, .. } => refused.push(why),
-                other => panic!("{other:?}"),
+            if let FactKind::EventReceived { channel, event } = fact.kind {
+                events.push((channel, event));
+            } else if let FactKind::EventRefused { why, .. } = fact.kind {
+                refused.push(why);
+            } else {
+                panic!("{fact:?}");
             }
         }
         (events, refused, *self.tally.borrow())

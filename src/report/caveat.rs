@@ -111,8 +111,8 @@ impl Caveat {
                                     kept apart; some are missing from the details."
                 .to_owned(),
             Self::UnjudgedEvents(count) => format!(
-                "{count} times an event of the target's was missing, late or out of order, and may be \
-                 what our own door had refused: webhook-gap says nothing of these."
+                "Events of the target's that were missing, late or out of order, and may be what our own \
+                 door had refused: {count}; webhook-gap says nothing of these."
             ),
             Self::PooledKeys => "RSA keys of devices were put together from a pool of primes \
                                  (identity.keys = \"pool\"): different, but not secret, and \

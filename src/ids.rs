@@ -33,12 +33,17 @@ pub struct CohortId(pub u16);
 #[serde(transparent)]
 pub struct OrderIndex(pub u32);
 
-/// A `CommandUUID` as a server sent it: any text, because servers add prefixes of their own.
+/// A `CommandUUID` as a server sent it: any text, because servers add prefixes of their own. One that is
+/// longer than [`CommandUuid::BYTES_MAX`] is none: whatever keeps one knows what it costs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CommandUuid(pub Arc<str>);
 
 impl CommandUuid {
+    /// The longest that is taken for one, in bytes. A UUID has 36, and no server is known to add more
+    /// than as much again.
+    pub const BYTES_MAX: usize = 256;
+
     /// The UUID of order `index` in the run `run`, so that a second run reuses none. It names its
     /// order, as a push token names its owner: a version 8 UUID (RFC 9562) of the masked index and
     /// a checksum.

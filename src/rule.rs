@@ -31,7 +31,7 @@ pub enum Rule {
     StaleAfterReenroll,
     /// A renewed certificate cost the commands that were open.
     LostOnRenewal,
-    /// The server calls a command done that its device never answered.
+    /// The server does not call a command open any more that its device never answered.
     PhantomDone,
     /// The server calls a command pending whose result it has taken.
     StuckPending,
@@ -118,7 +118,9 @@ impl Rule {
             Self::BlankCheckIn => "a device was pushed for nothing, again and again.",
             Self::StaleAfterReenroll => "a command from before an enrolment came after it.",
             Self::LostOnRenewal => "a renewed certificate cost the commands that were open.",
-            Self::PhantomDone => "the server calls a command done that its device never answered.",
+            Self::PhantomDone => {
+                "the server holds a command for done that its device never answered."
+            }
             Self::StuckPending => "the server calls a command pending whose result it has taken.",
             Self::RepeatStorm => {
                 "a channel was sent one request type over and over, and nobody had ordered it."

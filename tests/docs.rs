@@ -187,6 +187,7 @@ fn the_readme_names_every_caveat_and_every_command() {
         Caveat::Censored(1),
         Caveat::Observed,
         Caveat::Clipped(1),
+        Caveat::UnjudgedEvents(1),
         Caveat::CrowdedSeries,
     ];
     for name in caveats.iter().map(Caveat::name) {

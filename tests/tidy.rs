@@ -167,7 +167,7 @@ const OF_DEVICE: [(&str, &[&str]); 3] = [
 const LINES_MAX: usize = 500;
 
 /// Files that are longer, and why they are not split.
-const MAY_BE_LONG: [(&str, &str); 6] = [
+const MAY_BE_LONG: [(&str, &str); 5] = [
     (
         "tests/enrolling.rs",
         "one small test for each way that enrolling may end",
@@ -175,10 +175,6 @@ const MAY_BE_LONG: [(&str, &str); 6] = [
     (
         "tests/execution.rs",
         "one small test for each kind of command",
-    ),
-    (
-        "tests/record/main.rs",
-        "one small test for each phase, cause and sum",
     ),
     (
         "tests/report.rs",

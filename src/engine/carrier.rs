@@ -280,7 +280,7 @@ impl Carrier {
         steps: &Steps,
         mut location: String,
     ) -> Result<Received, Broken> {
-        let broken = |error: RedirectError| Broken::Malformed(format!("a redirect: {error}"));
+        let broken = |error: RedirectError| error.broken();
         let first_sent = steps.times.get().sent;
         let mut here = self.endpoint.clone();
         here.path = self.wire.path(request, &self.identities);
@@ -324,10 +324,8 @@ impl Carrier {
         open: &mut Option<Open>,
         request: &Request,
     ) -> Result<(), Broken> {
-        let connector = Connector::new(next).map_err(|error| {
-            let error = RedirectError::Endpoint(error);
-            Broken::Malformed(format!("a redirect: {error}"))
-        })?;
+        let connector = Connector::new(next);
+        let connector = connector.map_err(|error| RedirectError::Endpoint(error).broken())?;
         let before = open.take().expect("an answer came over a connection");
         let socket = before.socket;
         drop(before.connection);

@@ -26,6 +26,7 @@ use super::identity::{ClientTls, TlsError};
 use super::permits::{Handshake, Permits, Socket};
 use super::redirect::{self, HOPS_MAX, PublicTargets, RedirectError};
 use crate::fact::Broken;
+use crate::protocol::redaction::without_secrets;
 
 /// Fetches for the devices of one worker, or for one preparation.
 #[derive(Debug)]
@@ -271,14 +272,14 @@ impl Fetcher {
                 });
             };
             let there = self.look_up(&next).await;
-            let there = there.map_err(|error| redirected(&RedirectError::Endpoint(error)))?;
+            let there = there.map_err(|error| RedirectError::Endpoint(error).broken())?;
             if here.tls && !there.tls {
-                return Err(redirected(&RedirectError::Scheme { location: next }));
+                return Err(RedirectError::Scheme { location: next }.broken());
             }
             hop.turn(status, there.is_beside(&here));
             here = there;
         }
-        Err(redirected(&RedirectError::TooMany))
+        Err(RedirectError::TooMany.broken())
     }
 
     async fn look_up(&self, url: &str) -> Result<Endpoint, EndpointError> {
@@ -411,9 +412,5 @@ impl Hop<'_> {
 }
 
 fn unreachable(error: EndpointError) -> Broken {
-    Broken::Unreachable(error.to_string())
-}
-
-fn redirected(error: &RedirectError) -> Broken {
-    Broken::Malformed(format!("a redirect: {error}"))
+    Broken::Unreachable(without_secrets(error.to_string()))
 }

@@ -94,14 +94,12 @@ impl Operator {
         if let Some(view) = view {
             let View {
                 open,
-                done,
                 names_refused,
             } = view;
             self.note(FactKind::QueueSeen {
                 channel,
                 asked: asked.get(),
                 open,
-                done,
                 names_refused,
             });
         }

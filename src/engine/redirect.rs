@@ -5,6 +5,8 @@
 
 use super::endpoint::{Endpoint, EndpointError};
 use super::run::Settings;
+use crate::fact::Broken;
+use crate::protocol::redaction::without_secrets;
 
 /// How many redirects of one request are followed.
 pub(super) const HOPS_MAX: usize = 5;
@@ -44,6 +46,13 @@ pub(super) enum RedirectError {
     /// One follows another.
     #[error("more than {HOPS_MAX} redirects for one request")]
     TooMany,
+}
+
+impl RedirectError {
+    /// What becomes of the request. Where it was sent may be a URL with a token, which no result has.
+    pub(super) fn broken(&self) -> Broken {
+        Broken::Malformed(without_secrets(format!("a redirect: {self}")))
+    }
 }
 
 /// Whether an answer of this status says where to send the same request instead. 303 does not: it
@@ -138,6 +147,13 @@ mod tests {
         assert!(plain.contains("between http and https"), "{plain}");
         let nothing = refused("ftp://127.0.0.1/", PublicTargets::Allowed).await;
         assert!(nothing.contains("no URL"), "{nothing}");
+        let secret = "http://u:5ec@127.0.0.1/mdm?token=5ec";
+        let told = resolve(&here, secret, PublicTargets::Allowed).await;
+        let told = told.unwrap_err().broken().to_string();
+        assert!(
+            told.contains("127.0.0.1/mdm?token=") && !told.contains("5ec"),
+            "{told}"
+        );
         let next = resolve(&here, "/b?c=1", PublicTargets::Refused)
             .await
             .unwrap();

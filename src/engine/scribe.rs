@@ -69,8 +69,9 @@ impl Scribe {
         }
     }
 
-    /// Notes a fact that is known now.
+    /// Notes a fact that is known now. This is where a text that somebody else chose gets its bound.
     pub(super) fn note(&mut self, at: SimTime, kind: FactKind) {
+        let kind = kind.shortened();
         self.facts.push(Fact { at, kind });
     }
 

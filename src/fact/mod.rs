@@ -9,6 +9,7 @@ mod identity;
 mod no_entry;
 mod push;
 mod subject;
+mod text;
 mod view;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ pub use exchange::{Broken, Got, ResultStatus, Said, Stamps};
 pub use identity::{IdentityStep, Obtaining, Refusal};
 pub use no_entry::NoEntry;
 pub use push::{Ignored, ServerPush, Unanswered};
+pub use text::TEXT_MAX;
 pub use view::ServerEvent;
 
 /// Something observed, and when it was over.
@@ -33,7 +35,7 @@ pub struct Fact {
     pub kind: FactKind,
 }
 
-/// What was observed.
+/// What was observed. Texts are at most about [`TEXT_MAX`] bytes once they are noted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "kebab-case")]
 pub enum FactKind {
@@ -130,7 +132,7 @@ pub enum FactKind {
         order: OrderIndex,
         /// The HTTP status, 0 when the refusal came in another form.
         status: u16,
-        /// What the target said, shortened.
+        /// What the target said.
         reason: String,
     },
     /// The enqueue request could not be delivered, or its answer was lost or unreadable. The order
@@ -159,9 +161,6 @@ pub enum FactKind {
         asked: SimTime,
         /// The commands it calls open.
         open: Vec<CommandUuid>,
-        /// Those it calls done, where it keeps them; `None` where it does not say.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        done: Option<Vec<CommandUuid>>,
         /// Whether `open` names refused commands too; MicroMDM leaves them out.
         names_refused: bool,
     },
@@ -171,6 +170,13 @@ pub enum FactKind {
         channel: Channel,
         /// What happened, as it says.
         event: ServerEvent,
+    },
+    /// A request at the webhook's door was refused at the fact's time. It may have been an event.
+    EventRefused {
+        /// When it began to come in.
+        since: SimTime,
+        /// Why, as a lower-case fragment.
+        why: String,
     },
 
     // ---- APNs ----------------------------------------------------------------------------

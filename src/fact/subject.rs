@@ -62,6 +62,7 @@ impl FactKind {
             | Self::EventReceived { channel, .. }
             | Self::Violation { channel, .. } => Subject::Channel(*channel),
             Self::TimeZero
+            | Self::EventRefused { .. }
             | Self::Ordered { .. }
             | Self::Offered { .. }
             | Self::Accepted { .. }

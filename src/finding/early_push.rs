@@ -12,51 +12,74 @@ use crate::rule::Rule;
 use crate::time::SimTime;
 
 use super::event::{Exchange, Name};
-use super::story::Look;
+use super::story::{Early, Look};
 use super::watch::{Case, Timer};
+
+/// When pushes that came too early are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// A limit is over.
+    Limit,
+    /// The run is.
+    End,
+}
 
 /// An Idle was answered with nothing.
 pub(super) fn denied(case: &mut Case<'_>, exchange: &Exchange) {
     let Some(busy) = case.story.busy.as_mut() else {
         return;
     };
-    if busy.pushes.is_empty() || busy.holds_back() {
+    if busy.holds_back() {
         return;
     }
-    let waiting = busy.waiting.iter().map(|(_, order)| *order);
-    let orders: Vec<_> = waiting.chain(busy.offered.iter().copied()).collect();
-    for order in orders {
-        let Some(command) = busy.open.get_mut(&Name::Order(order)) else {
-            continue;
-        };
-        let Some(offered) = command.offered else {
-            continue;
-        };
+    let before = busy.pushes.iter().filter(|at| **at < exchange.sent);
+    let Some(last) = before.max().copied() else {
+        return;
+    };
+    while let Some((offered, order)) = busy.hoped_for.first().copied()
+        && offered <= last
+    {
+        busy.hoped_for.pop_first();
         let mut pushes = busy.pushes.iter().copied();
         let push = pushes.find(|at| offered <= *at && *at < exchange.sent);
-        if let Some(push) = push {
+        if let (Some(push), Some(command)) = (push, busy.open.get_mut(&Name::Order(order))) {
             let (sent, read) = (exchange.sent, exchange.read);
             command.early.get_or_insert(Look { push, sent, read });
         }
     }
 }
 
-/// A command came, for which the device had looked too early.
+/// A command came, for which the device had looked too early. The first of several has a timer.
 pub(super) fn delivered(case: &mut Case<'_>) {
-    let Some(early) = case.story.busy.as_ref().and_then(|busy| busy.early.last()) else {
-        return;
-    };
-    let from = early
-        .accepted
-        .unwrap_or(early.delivered)
-        .max(early.delivered);
-    let due = from + case.limits().push_within + case.limits().push_within;
-    case.timers.insert((due, Timer::Early(case.channel)));
+    if case
+        .story
+        .busy
+        .as_ref()
+        .is_some_and(|it| it.early.len() == 1)
+    {
+        look_later(case);
+    }
+}
+
+/// A limit is over.
+pub(super) fn due(case: &mut Case<'_>, now: SimTime) {
+    judge(case, now, Stage::Limit);
+    look_later(case);
+    case.story.tidy();
+}
+
+/// Looks again when the first of those that are left is certain.
+fn look_later(case: &mut Case<'_>) {
+    let early = case.story.busy.iter().flat_map(|busy| &busy.early);
+    if let Some(first) = early.map(Early::complete).min() {
+        let due = first + case.limits().push_within + case.limits().push_within;
+        case.timers.insert((due, Timer::Early(case.channel)));
+    }
 }
 
 /// By now every push that could have been for a command has come. At the end of a run those are judged
 /// that had a settle time for it.
-pub(super) fn judge(case: &mut Case<'_>, now: SimTime, is_end: bool) {
+pub(super) fn judge(case: &mut Case<'_>, now: SimTime, stage: Stage) {
     let limits = case.limits();
     let (within, settle) = (limits.push_within, limits.settle);
     let Some(busy) = case.story.busy.as_mut() else {
@@ -65,11 +88,8 @@ pub(super) fn judge(case: &mut Case<'_>, now: SimTime, is_end: bool) {
     let mut certain = Vec::new();
     let (pushes, requests) = (&busy.pushes, &busy.requests);
     busy.early.retain(|early| {
-        let from = early
-            .accepted
-            .unwrap_or(early.delivered)
-            .max(early.delivered);
-        if !is_end && from + within > now {
+        let from = early.complete();
+        if stage == Stage::Limit && from + within > now {
             return true;
         }
         let Some(accepted) = early.accepted.filter(|_| !early.is_off) else {

@@ -127,7 +127,6 @@ pub(super) struct Push {
 pub(super) struct Queue {
     pub(super) asked: SimTime,
     pub(super) open: BTreeSet<Name>,
-    pub(super) done: Option<BTreeSet<Name>>,
     pub(super) names_refused: bool,
 }
 
@@ -137,7 +136,7 @@ pub(super) enum OnChannel {
     Push(Push),
     Ignored(PushId, Ignored),
     Exchange(Box<Exchange>),
-    DeferralEnded { name: Name, polls: bool },
+    DeferralEnded(Name, Return),
     SessionEnded,
     Queue(Box<Queue>),
     Told(ServerEvent),
@@ -147,10 +146,33 @@ pub(super) enum OnChannel {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OnOrder {
     Offered,
-    /// Accepted; whether the target says that its push failed.
-    Accepted(bool),
+    Accepted(OwnPush),
+    Withdrawn(Withdrawal),
+}
+
+/// What the target says of the push for an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OwnPush {
+    /// That it failed.
+    Failed,
+    /// That it went well, or nothing.
+    Fine,
+}
+
+/// Why the target does not have an order, or need not have it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Withdrawal {
     Rejected,
     Cancelled,
+}
+
+/// Who has to act when the reason for a refusal is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Return {
+    /// The device comes by itself.
+    Polls,
+    /// The target has to push.
+    AwaitsPush,
 }
 
 /// What happened to a device.
@@ -174,6 +196,10 @@ pub(super) enum Event {
     /// A push whose token names nobody here, or a provider that did not get in.
     Gateway {
         trouble: bool,
+    },
+    /// What came in since then may have been an event, and was refused.
+    Refused {
+        since: SimTime,
     },
     TimeZero,
 }
@@ -206,10 +232,12 @@ impl Place {
                 _,
                 OnChannel::Ignored(..)
                 | OnChannel::Exchange(_)
-                | OnChannel::DeferralEnded { .. }
+                | OnChannel::DeferralEnded(..)
                 | OnChannel::SessionEnded,
             ) => 2,
-            Event::Channel(_, OnChannel::Queue(_) | OnChannel::Told(_)) => 3,
+            Event::Refused { .. } | Event::Channel(_, OnChannel::Queue(_) | OnChannel::Told(_)) => {
+                3
+            }
         };
         Self { at, class, number }
     }
@@ -241,14 +269,18 @@ impl Event {
             FactKind::TimeZero => Self::TimeZero,
             FactKind::Offered { order } => Self::Order(*order, OnOrder::Offered),
             FactKind::Accepted { order, push } => {
-                let failed = match push {
-                    ServerPush::Failed(_) => true,
-                    ServerPush::Accepted | ServerPush::NotReported => false,
+                let push = match push {
+                    ServerPush::Failed(_) => OwnPush::Failed,
+                    ServerPush::Accepted | ServerPush::NotReported => OwnPush::Fine,
                 };
-                Self::Order(*order, OnOrder::Accepted(failed))
+                Self::Order(*order, OnOrder::Accepted(push))
             }
-            FactKind::Rejected { order, .. } => Self::Order(*order, OnOrder::Rejected),
-            FactKind::Cancelled { order, .. } => Self::Order(*order, OnOrder::Cancelled),
+            FactKind::Rejected { order, .. } => {
+                Self::Order(*order, OnOrder::Withdrawn(Withdrawal::Rejected))
+            }
+            FactKind::Cancelled { order, .. } => {
+                Self::Order(*order, OnOrder::Withdrawn(Withdrawal::Cancelled))
+            }
             FactKind::PushReceived {
                 push,
                 channel,
@@ -319,30 +351,33 @@ impl Event {
                 polls,
                 ..
             } => {
-                let (name, polls) = (name(*channel, uuid), *polls);
-                Self::Channel(*channel, OnChannel::DeferralEnded { name, polls })
+                let back = match polls {
+                    true => Return::Polls,
+                    false => Return::AwaitsPush,
+                };
+                let ended = OnChannel::DeferralEnded(name(*channel, uuid), back);
+                Self::Channel(*channel, ended)
             }
             FactKind::SessionEnded { channel } => Self::Channel(*channel, OnChannel::SessionEnded),
             FactKind::QueueSeen {
                 channel,
                 asked,
                 open,
-                done,
                 names_refused,
             } => {
-                let names = |uuids: &[CommandUuid]| -> BTreeSet<Name> {
-                    uuids.iter().map(|uuid| name(*channel, uuid)).collect()
-                };
                 let queue = Queue {
                     asked: (*asked).min(fact.at),
-                    open: names(open),
-                    done: done.as_deref().map(names),
+                    open: open.iter().map(|uuid| name(*channel, uuid)).collect(),
                     names_refused: *names_refused,
                 };
                 Self::Channel(*channel, OnChannel::Queue(queue.into()))
             }
             FactKind::EventReceived { channel, event } => {
                 Self::Channel(*channel, OnChannel::Told(event.clone()))
+            }
+            FactKind::EventRefused { since, .. } => {
+                let since = (*since).min(fact.at);
+                Self::Refused { since }
             }
             FactKind::EnrollmentFailed { .. }
             | FactKind::IdentityStep { .. }

@@ -27,11 +27,7 @@ impl Detectors {
                 Timer::Repush(channel, name) => {
                     not_now_not_repushed::due(&mut self.case(channel), &name, due);
                 }
-                Timer::Early(channel) => {
-                    let mut case = self.case(channel);
-                    early_push::judge(&mut case, due, false);
-                    case.story.tidy();
-                }
+                Timer::Early(channel) => early_push::due(&mut self.case(channel), due),
             }
         }
     }
@@ -48,6 +44,7 @@ impl Detectors {
                     gateway.trouble = Some(at);
                 }
             }
+            Event::Refused { since } => self.webhook.refused(&self.watch, (since, at)),
             Event::TimeZero => self.watch.zero = Some(at),
         }
     }
@@ -58,7 +55,7 @@ impl Detectors {
         for channel in channels {
             let mut case = self.case(channel);
             lost_command::finish(&mut case, end);
-            early_push::judge(&mut case, end, true);
+            early_push::judge(&mut case, end, early_push::Stage::End);
             queue_view::finish(&mut case);
         }
         self.errors.finish(&self.watch, &mut self.findings);
@@ -89,16 +86,15 @@ impl Detectors {
         let mut case = self.case(channel);
         match what {
             OnOrder::Offered => {
-                let is_void = case.device.is_between;
-                case.story.offered(order, at, is_void);
+                let promise = case.device.promise();
+                case.story.offered(order, at, promise);
                 lost_on_renewal::offered(&mut case, order, at);
             }
-            OnOrder::Accepted(push_failed) => {
-                case.story.accepted(order, at, push_failed);
+            OnOrder::Accepted(push) => {
+                case.story.accepted(order, at, push);
                 no_push::accepted(&mut case, order, at);
             }
-            OnOrder::Rejected => case.story.withdrawn(order, at, true),
-            OnOrder::Cancelled => case.story.withdrawn(order, at, false),
+            OnOrder::Withdrawn(how) => case.story.withdrawn(order, at, how),
         }
     }
 
@@ -150,8 +146,8 @@ impl Detectors {
                 wrong_push::ignored(&mut self.case(channel), push, why, at);
             }
             OnChannel::Exchange(exchange) => self.exchange(channel, &exchange),
-            OnChannel::DeferralEnded { name, polls } => {
-                not_now_not_repushed::deferral_ended(&mut self.case(channel), &name, polls, at);
+            OnChannel::DeferralEnded(name, back) => {
+                not_now_not_repushed::deferral_ended(&mut self.case(channel), &name, back, at);
             }
             OnChannel::SessionEnded => {
                 let mut case = self.case(channel);
@@ -253,6 +249,9 @@ impl Detectors {
     /// A device has asked for work.
     fn asked(&mut self, channel: Channel, exchange: &Exchange) {
         let mut case = self.case(channel);
+        if exchange.answer != Answer::Lost {
+            case.story.last_idle = exchange.sent;
+        }
         if let Some(busy) = case.story.busy.as_mut() {
             busy.session = Session {
                 idle: Some(exchange.sent),
@@ -334,7 +333,7 @@ impl Detectors {
     /// An answer brought a command.
     fn delivered(&mut self, channel: Channel, name: &Name, exchange: &Exchange) {
         let mut case = self.case(channel);
-        let is_void = case.device.is_between;
+        let promise = case.device.promise();
         duplicate_after_ack::delivered(&mut case, name, exchange);
         if case.watch.settled_at(channel, name).is_some() {
             return;
@@ -345,7 +344,7 @@ impl Detectors {
         stale_after_reenroll::delivered(&mut case, name, exchange);
         let early = |case: &Case<'_>| case.story.busy.as_ref().map_or(0, |busy| busy.early.len());
         let before = early(&case);
-        case.story.delivered(name, exchange, is_void);
+        case.story.delivered(name, exchange, promise);
         if early(&case) > before {
             early_push::delivered(&mut case);
         }

@@ -26,10 +26,7 @@ pub(super) fn denied(case: &mut Case<'_>, exchange: &Exchange) {
         && accepted + settle <= exchange.sent
     {
         busy.waiting.pop_first();
-        if let Some(command) = busy.open.get_mut(&Name::Order(order)) {
-            command.denied = Some((exchange.sent, exchange.read));
-            busy.missing.insert(order);
-        }
+        busy.denied(order, exchange.sent, exchange.read);
     }
 }
 

@@ -74,6 +74,9 @@ pub struct Findings {
     pub counts: BTreeMap<Rule, u64>,
     /// The first few of each rule, in order of time.
     pub examples: Vec<Finding>,
+    /// Exchanges whose event was not seen in time or in order, and may be among what our own door refused:
+    /// `webhook-gap` is silent about them.
+    pub unjudged_events: u64,
 }
 
 /// How many findings of a rule are kept with their evidence.
@@ -141,7 +144,7 @@ impl Detectors {
             stories: Channels::default(),
             timers: Timers::new(),
             errors: http_errors::Errors::default(),
-            repeats: repeat_storm::Counts::new(),
+            repeats: repeat_storm::Counts::default(),
             views: queue_view::Told::new(),
             webhook: webhook_gap::Webhook::default(),
             findings: Findings::default(),

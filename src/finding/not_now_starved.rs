@@ -3,7 +3,8 @@
 //! Apple, "Handling NotNow status responses": the device keeps no copy of a refused command, so the
 //! server has to send it again. Only time after the reason for the refusal was over counts, and
 //! only sessions that began a settle time later. It takes two such sessions in which the command
-//! did not come, with three newer commands in them, or both answered with nothing at all.
+//! did not come: with three newer commands in them, or the last of them answered with nothing, which
+//! says that nothing is left, whatever came in the first.
 
 use crate::rule::{Limits, Rule};
 use crate::time::SimTime;

@@ -16,10 +16,16 @@ use crate::time::SimTime;
 use super::event::{Exchange, Name};
 use super::watch::{Case, MINUTE};
 
-/// Since when commands of a type are counted on a channel, and how many there were.
-pub(super) type Counts = BTreeMap<(Channel, Box<str>), (SimTime, u32)>;
+/// What is counted.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Since when commands of a type are counted on a channel, and how many there were.
+    pairs: BTreeMap<(Channel, Box<str>), (SimTime, u32)>,
+    /// When those whose minute was over were last forgotten.
+    pruned: SimTime,
+}
 
-/// How many pairs of a channel and a type are counted at once.
+/// How many pairs of a channel and a type are counted at once: more than come in a minute are not.
 const COUNTED_MAX: usize = 100_000;
 
 /// For how long after a TokenUpdate a server may set a device up with profiles and apps of its own.
@@ -39,10 +45,10 @@ pub(super) fn delivered(
     // A server sets up a device that has just enrolled.
     let is_new = case.story.told.is_some_and(|(_, read)| read + SETUP > at);
     let key = (case.channel, request.into());
-    if is_new || (counts.len() >= COUNTED_MAX && !counts.contains_key(&key)) {
+    if is_new || !counts.has_room(&key, at) {
         return;
     }
-    let entry = counts.entry(key);
+    let entry = counts.pairs.entry(key);
     let (since, count) = entry.or_insert((at, 0));
     if *since + MINUTE <= at {
         (*since, *count) = (at, 0);
@@ -57,4 +63,19 @@ pub(super) fn delivered(
         (at, format!("the {count}. of them since then")),
     ];
     case.report(Rule::RepeatStorm, at, Some(name), evidence);
+}
+
+impl Counts {
+    /// Whether a pair can be counted. One whose minute is over counts from the beginning anyway, so it
+    /// makes room; that is looked for once in a minute.
+    fn has_room(&mut self, key: &(Channel, Box<str>), at: SimTime) -> bool {
+        if self.pairs.len() < COUNTED_MAX || self.pairs.contains_key(key) {
+            return true;
+        }
+        if self.pruned + MINUTE <= at {
+            self.pruned = at;
+            self.pairs.retain(|_, (since, _)| *since + MINUTE > at);
+        }
+        self.pairs.len() < COUNTED_MAX
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::ids::{OrderIndex, PushId};
 use crate::time::SimTime;
 
-use super::event::{Exchange, Name, Push};
+use super::event::{Exchange, Name, OwnPush, Push, Withdrawal};
 
 /// One channel.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct Story {
     pub(super) is_token_bad: bool,
     /// When the last answer without a command was read.
     pub(super) last_empty: SimTime,
+    /// When the last Idle was sent that the target answered.
+    pub(super) last_idle: SimTime,
     /// When the last Idle or result was sent that the target answered, with whatever.
     pub(super) last_heard: SimTime,
     /// The last push, and when it arrived.
@@ -43,10 +45,13 @@ pub(super) struct Busy {
     pub(super) open: BTreeMap<Name, Box<Command>>,
     /// Accepted orders that were never delivered, by when they were accepted.
     pub(super) waiting: BTreeSet<(SimTime, OrderIndex)>,
-    /// Offered orders of which nobody knows yet whether they were accepted, not delivered either.
-    pub(super) offered: BTreeSet<OrderIndex>,
+    /// Orders that were never delivered nor denied, and that no device was pushed for too early, by when
+    /// they were offered.
+    pub(super) hoped_for: BTreeSet<(SimTime, OrderIndex)>,
     /// Accepted orders that the target has denied.
     pub(super) missing: BTreeSet<OrderIndex>,
+    /// Commands that the device has, and that are without a final result.
+    pub(super) held: BTreeSet<Name>,
     /// Refused commands that were not offered again.
     pub(super) refused: BTreeSet<Name>,
     /// The last delivered command, while no status of it was sent.
@@ -68,6 +73,13 @@ const PUSHES_KEPT: usize = 16;
 
 /// How many commands that nobody ordered are kept open on a channel.
 const FOREIGN_MAX: usize = 256;
+
+/// Whether the target has to keep what it takes: between two enrolments of a device it need not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    Holds,
+    Void,
+}
 
 /// A session, from the first request on.
 #[derive(Debug, Default)]
@@ -104,6 +116,13 @@ pub(super) struct Early {
     pub(super) offered: SimTime,
     pub(super) accepted: Option<SimTime>,
     pub(super) is_off: bool,
+}
+
+impl Early {
+    /// When it had both come and been accepted, as far as is known.
+    pub(super) fn complete(&self) -> SimTime {
+        self.accepted.unwrap_or(self.delivered).max(self.delivered)
+    }
 }
 
 /// A push, and the Idle after it that was answered with nothing.
@@ -184,19 +203,23 @@ impl Story {
         }
     }
 
-    pub(super) fn offered(&mut self, order: OrderIndex, at: SimTime, is_void: bool) {
+    pub(super) fn offered(&mut self, order: OrderIndex, at: SimTime, promise: Promise) {
         self.last_order = at;
         self.credit = self.credit.saturating_add(1);
         let busy = self.busy();
-        let command = busy.open.entry(Name::Order(order)).or_default();
-        command.offered.get_or_insert(at);
-        command.is_void |= is_void;
-        if !command.is_void && command.first.is_none() {
-            busy.offered.insert(order);
+        let name = Name::Order(order);
+        let command = busy.open.entry(name.clone()).or_default();
+        let offered = *command.offered.get_or_insert(at);
+        command.is_void |= promise == Promise::Void;
+        if command.is_void {
+            busy.let_go(&name);
+        } else if command.first.is_none() {
+            busy.hoped_for.insert((offered, order));
         }
     }
 
-    pub(super) fn accepted(&mut self, order: OrderIndex, at: SimTime, push_failed: bool) {
+    pub(super) fn accepted(&mut self, order: OrderIndex, at: SimTime, push: OwnPush) {
+        let push_failed = push == OwnPush::Failed;
         self.last_order = at;
         let Some(busy) = self.busy.as_mut() else {
             return;
@@ -219,25 +242,32 @@ impl Story {
         let Some(command) = busy.open.get_mut(&Name::Order(order)) else {
             return;
         };
-        command.accepted.get_or_insert(at);
         command.push_failed |= push_failed;
-        if busy.offered.remove(&order) {
-            busy.waiting.insert((at, order));
+        if command.accepted.is_none() {
+            command.accepted = Some(at);
+            if command.first.is_none() && !command.is_void {
+                busy.waiting.insert((at, order));
+            }
         }
     }
 
     /// The target does not have it, or need not have it any more.
-    pub(super) fn withdrawn(&mut self, order: OrderIndex, at: SimTime, is_rejected: bool) {
+    pub(super) fn withdrawn(&mut self, order: OrderIndex, at: SimTime, how: Withdrawal) {
         self.last_order = at;
         let Some(busy) = self.busy.as_mut() else {
             return;
         };
         let name = Name::Order(order);
         busy.let_go(&name);
-        if is_rejected {
-            busy.open.remove(&name);
-        } else if let Some(command) = busy.open.get_mut(&name) {
-            command.is_void = true;
+        match how {
+            Withdrawal::Rejected => {
+                busy.open.remove(&name);
+            }
+            Withdrawal::Cancelled => {
+                if let Some(command) = busy.open.get_mut(&name) {
+                    command.is_void = true;
+                }
+            }
         }
         self.tidy();
     }
@@ -266,8 +296,9 @@ impl Story {
             command.early = None;
         }
         busy.waiting.clear();
-        busy.offered.clear();
+        busy.hoped_for.clear();
         busy.missing.clear();
+        busy.held.clear();
         busy.refused.clear();
         busy.early.clear();
         busy.unanswered = None;
@@ -275,7 +306,7 @@ impl Story {
     }
 
     /// A command came. What detectors have to say of it they have said before.
-    pub(super) fn delivered(&mut self, name: &Name, exchange: &Exchange, is_void: bool) {
+    pub(super) fn delivered(&mut self, name: &Name, exchange: &Exchange, promise: Promise) {
         let busy = self.busy();
         busy.let_go(name);
         if name.order().is_none() && !busy.open.contains_key(name) {
@@ -294,7 +325,10 @@ impl Story {
                 is_off: command.push_failed,
             });
         }
-        command.is_void |= is_void;
+        command.is_void |= promise == Promise::Void;
+        if !command.is_void {
+            busy.held.insert(name.clone());
+        }
         command.first.get_or_insert(exchange.read);
         command.last = Some(exchange.read);
         command.was_answered = false;
@@ -317,33 +351,49 @@ impl Busy {
     /// Nothing is expected of a command any more.
     fn let_go(&mut self, name: &Name) {
         if let Some(order) = name.order() {
-            self.offered.remove(&order);
             self.missing.remove(&order);
-            if let Some(accepted) = self.open.get(name).and_then(|it| it.accepted) {
+            let command = self.open.get(name);
+            if let Some(accepted) = command.and_then(|it| it.accepted) {
                 self.waiting.remove(&(accepted, order));
             }
+            if let Some(offered) = command.and_then(|it| it.offered) {
+                self.hoped_for.remove(&(offered, order));
+            }
         }
+        self.held.remove(name);
         self.refused.remove(name);
     }
 
     /// Whether a command that the device has is without a final result: the target may hold others
     /// back until it has that.
     pub(super) fn holds_back(&self) -> bool {
-        self.open
-            .values()
-            .any(|command| command.first.is_some() && !command.is_void)
+        !self.held.is_empty()
+    }
+
+    /// The target has denied an order that it had accepted.
+    pub(super) fn denied(&mut self, order: OrderIndex, sent: SimTime, read: SimTime) {
+        if let Some(command) = self.open.get_mut(&Name::Order(order)) {
+            command.denied = Some((sent, read));
+            self.missing.insert(order);
+            if let Some(offered) = command.offered {
+                self.hoped_for.remove(&(offered, order));
+            }
+        }
     }
 
     /// Forgets the oldest command that nobody ordered, when there are too many.
     fn make_room(&mut self) {
-        let foreign = || self.open.iter().filter(|(name, _)| name.order().is_none());
+        let foreign = || {
+            let from_the_end = self.open.iter().rev();
+            from_the_end.take_while(|(name, _)| name.order().is_none())
+        };
         if foreign().count() < FOREIGN_MAX {
             return;
         }
         let oldest = foreign().min_by_key(|(_, command)| command.first);
         if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+            self.let_go(&name);
             self.open.remove(&name);
-            self.refused.remove(&name);
             self.session.refused.remove(&name);
         }
     }

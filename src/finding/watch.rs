@@ -11,7 +11,7 @@ use crate::rule::{Limits, Rule};
 use crate::time::SimTime;
 
 use super::event::Name;
-use super::story::Story;
+use super::story::{Promise, Story};
 use super::{Evidence, Finding, Findings};
 
 /// What does not depend on a channel.
@@ -63,6 +63,14 @@ pub(super) struct Device {
 }
 
 impl Device {
+    /// Whether the target has to keep what it takes for it.
+    pub(super) const fn promise(&self) -> Promise {
+        match self.is_between {
+            true => Promise::Void,
+            false => Promise::Holds,
+        }
+    }
+
     /// Whether what it sent at a time was as it should be.
     pub(super) fn keeps_the_rules(&self, sent: SimTime) -> bool {
         let is_odd = self.has_wrong_clock || self.is_copy || self.is_between;

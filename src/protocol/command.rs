@@ -12,13 +12,13 @@ use crate::ids::CommandUuid;
 pub struct Command {
     /// `CommandUUID`.
     pub uuid: Option<CommandUuid>,
-    /// `Command.RequestType`.
+    /// `Command.RequestType`, no longer than a CommandUUID.
     pub request_type: Option<String>,
     /// The whole `Command` dictionary, `RequestType` included; empty when there is none.
     pub command: Dictionary,
 }
 
-/// Why a body is no command at all: not even its CommandUUID can be told.
+/// Why a body is no command at all: not even its CommandUUID can be told, or what tells it is no name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CommandError {
     /// It is no property list.
@@ -29,6 +29,17 @@ pub enum CommandError {
     NotADictionary {
         /// What it is.
         found: &'static str,
+    },
+    /// What names it is longer than anybody could mean.
+    #[error(
+        "{key} has {bytes} bytes, but at most {} are taken",
+        CommandUuid::BYTES_MAX
+    )]
+    TooLong {
+        /// `CommandUUID` or `RequestType`.
+        key: &'static str,
+        /// Its length in bytes.
+        bytes: usize,
     },
 }
 
@@ -48,6 +59,18 @@ impl Command {
             .and_then(Value::into_dictionary)
             .unwrap_or_default();
         let request_type = plist::text(&command, "RequestType").map(str::to_owned);
+        // Both are kept for as long as the run lasts.
+        let long = |text: &str| text.len() > CommandUuid::BYTES_MAX;
+        let uuid_text = uuid.as_ref().map(|it| &*it.0);
+        for (key, text) in [
+            ("CommandUUID", uuid_text),
+            ("RequestType", request_type.as_deref()),
+        ] {
+            if let Some(text) = text.filter(|text| long(text)) {
+                let bytes = text.len();
+                return Err(CommandError::TooLong { key, bytes });
+            }
+        }
         Ok(Self {
             uuid,
             request_type,
@@ -180,6 +203,27 @@ mod tests {
             Command::decode(b"<html>"),
             Err(CommandError::Unreadable(PlistError::Html { .. }))
         ));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_no_name() {
+        let body = |uuid: usize, request_type: usize| {
+            let mut command = Dictionary::new();
+            command.insert("RequestType".into(), "R".repeat(request_type).into());
+            Command::decode(&encode_command(&"U".repeat(uuid), &command))
+        };
+        let longest = CommandUuid::BYTES_MAX;
+        assert_eq!(body(longest, longest).unwrap().defect(), None);
+        for (uuid, request_type, key) in [
+            (longest + 1, 1, "CommandUUID"),
+            (1, longest + 1, "RequestType"),
+        ] {
+            let error = body(uuid, request_type).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("{key} has 257 bytes, but at most 256 are taken")
+            );
+        }
     }
 
     #[test]

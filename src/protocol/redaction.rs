@@ -1,9 +1,13 @@
 //! Bodies for people to read, without what nobody may read: the text of a property list with secrets
 //! blotted out and binary data counted.
 
+mod url;
+
 use plist::Value;
 
 use super::plist::{MAX_BODY, decode};
+
+pub use url::without_secrets;
 
 /// What the name of a key has in it, in lower case, whose value is a secret. A key too many costs a
 /// reader a word; a key too few gives a password away.
@@ -62,6 +66,9 @@ fn blotted(value: Value) -> Value {
     // Identities, profiles and keys are data, and so are tokens wherever they stand.
     if let Value::Data(bytes) = &value {
         return Value::String(format!("<{} bytes>", bytes.len()));
+    }
+    if let Value::String(text) = value {
+        return Value::String(without_secrets(text));
     }
     if let Value::Array(values) = value {
         return Value::Array(values.into_iter().map(blotted).collect());
@@ -128,6 +135,18 @@ mod tests {
         ] {
             assert!(text.contains(kept), "{kept} is not in {text}");
         }
+    }
+
+    #[test]
+    fn urls_are_shown_without_what_lets_somebody_in() {
+        let inner = "<key>ManifestURL</key><string>https://u:s3cret@cdn.example/a?sig=s3cret&amp;v=2</string>\
+             <key>URLs</key><array><string>https://cdn.example/?s3cret</string></array>";
+        let text = redacted(&list(inner));
+        assert!(!text.contains("s3cret"), "{text}");
+        assert!(
+            text.contains("@cdn.example/a?sig=&lt;redacted&gt;&amp;v="),
+            "{text}"
+        );
     }
 
     #[test]

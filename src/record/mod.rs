@@ -307,7 +307,9 @@ impl Ledger {
                 self.enter(*channel, at, Moment::SessionEnded);
             }
             // These are for findings alone.
-            FactKind::QueueSeen { .. } | FactKind::EventReceived { .. } => {}
+            FactKind::QueueSeen { .. }
+            | FactKind::EventReceived { .. }
+            | FactKind::EventRefused { .. } => {}
             FactKind::Violation { channel, what } => {
                 self.beside.violations += 1;
                 self.enrolling.explained(channel.device, what);

@@ -128,6 +128,7 @@ impl Ledger {
             | FactKind::SessionEnded { .. }
             | FactKind::QueueSeen { .. }
             | FactKind::EventReceived { .. }
+            | FactKind::EventRefused { .. }
             | FactKind::Violation { .. } => unreachable!("only facts about pushes come here"),
         }
     }

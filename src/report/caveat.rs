@@ -29,6 +29,8 @@ pub enum Caveat {
     Clipped(u64),
     /// There were more series than are kept apart.
     CrowdedSeries,
+    /// Of so many events nobody knows whether our own door refused them.
+    UnjudgedEvents(u64),
     /// RSA keys of devices came from a pool of primes.
     PooledKeys,
     /// Anything else a driver knows, as a whole sentence.
@@ -59,6 +61,7 @@ impl Caveat {
             Self::Observed => "observed",
             Self::Clipped(_) => "clipped",
             Self::CrowdedSeries => "crowded-series",
+            Self::UnjudgedEvents(_) => "unjudged-events",
             Self::PooledKeys => "pooled-keys",
             Self::Other(name, _) => name,
         }
@@ -107,6 +110,10 @@ impl Caveat {
             Self::CrowdedSeries => "There were more cohorts, stages and request types than are \
                                     kept apart; some are missing from the details."
                 .to_owned(),
+            Self::UnjudgedEvents(count) => format!(
+                "Events of the target's that were missing, late or out of order, and may be what our own \
+                 door had refused: {count}; webhook-gap says nothing of these."
+            ),
             Self::PooledKeys => "RSA keys of devices were put together from a pool of primes \
                                  (identity.keys = \"pool\"): different, but not secret, and \
                                  quicker than devices make them."

@@ -3,10 +3,11 @@
 
 use crate::finding::{Finding, Findings};
 
+use super::caveat::Caveat;
 use super::latency::count;
 use super::text::Paint;
 
-/// All findings with their evidence.
+/// All findings with their evidence, and about what nothing is said.
 pub fn render(findings: &Findings, paint: Paint) -> String {
     let broken = findings.counts.iter().filter(|(_, count)| **count > 0);
     let mut text = String::new();
@@ -23,6 +24,10 @@ pub fn render(findings: &Findings, paint: Paint) -> String {
     }
     if text.is_empty() {
         text.push_str("no findings: no rule was seen broken\n");
+    }
+    if findings.unjudged_events > 0 {
+        let caveat = Caveat::UnjudgedEvents(findings.unjudged_events);
+        text += &format!("{}: {}\n", caveat.name(), caveat.sentence());
     }
     text
 }
@@ -72,6 +77,7 @@ mod tests {
         let findings = Findings {
             counts: BTreeMap::from([(Rule::LostCommand, 3), (Rule::NoPush, 0)]),
             examples: vec![finding],
+            ..Findings::default()
         };
         assert_eq!(
             render(&findings, Paint::Plain),
@@ -80,5 +86,14 @@ mod tests {
         );
         let none = render(&Findings::default(), Paint::Plain);
         assert!(none.starts_with("no findings"), "{none}");
+        let silent = Findings {
+            unjudged_events: 4,
+            ..Findings::default()
+        };
+        let silent = render(&silent, Paint::Plain);
+        assert!(
+            silent.contains("\nunjudged-events: ") && silent.contains(": 4; webhook-gap"),
+            "{silent}"
+        );
     }
 }

@@ -232,6 +232,7 @@ fn caveats(account: &Account, run: &RunFacts, latency: &Latencies) -> Vec<Caveat
     let samples = latency.push_to_completion.count;
     let open = account.pending.len() as u64;
     let clipped = account.histograms.clipped();
+    let unjudged = run.findings.unjudged_events;
     let own = [
         (run.interrupted, Caveat::Interrupted),
         (account.orderer == Orderer::Elsewhere, Caveat::Observed),
@@ -243,6 +244,7 @@ fn caveats(account: &Account, run: &RunFacts, latency: &Latencies) -> Vec<Caveat
         ),
         (clipped > 0, Caveat::Clipped(clipped)),
         (account.histograms.is_crowded(), Caveat::CrowdedSeries),
+        (unjudged > 0, Caveat::UnjudgedEvents(unjudged)),
     ];
     let own = own
         .into_iter()

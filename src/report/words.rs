@@ -90,17 +90,18 @@ impl<'a> Words<'a> {
                 let instead = instead.unwrap_or_default();
                 format!("the operator gives {} up{instead}", self.order(*order))
             }
-            FactKind::QueueSeen { open, done, .. } => {
+            FactKind::QueueSeen { open, .. } => {
                 let open: Vec<String> = open.iter().map(|uuid| self.command(uuid)).collect();
-                let done = done.as_ref();
-                let done = done.map_or_else(String::new, |it| format!(", {} done", it.len()));
                 match open.is_empty() {
-                    true => format!("the target says: nothing is open{done}"),
-                    false => format!("the target says: open are {}{done}", open.join(", ")),
+                    true => "the target says: nothing is open".to_owned(),
+                    false => format!("the target says: open are {}", open.join(", ")),
                 }
             }
             FactKind::EventReceived { event, .. } => {
                 format!("the target tells: {}", self.event(event))
+            }
+            FactKind::EventRefused { why, .. } => {
+                format!("a request at the webhook's door is refused: {why}")
             }
             FactKind::PushReceived {
                 push,

@@ -147,6 +147,7 @@ impl Checker {
             | FactKind::SessionEnded { .. }
             | FactKind::QueueSeen { .. }
             | FactKind::EventReceived { .. }
+            | FactKind::EventRefused { .. }
             | FactKind::Violation { .. } => {}
         }
         Ok(())

@@ -93,6 +93,7 @@ impl Load {
             | FactKind::DeferralEnded { .. }
             | FactKind::QueueSeen { .. }
             | FactKind::EventReceived { .. }
+            | FactKind::EventRefused { .. }
             | FactKind::Violation { .. } => return,
         }
         let now = fact.at.as_micros() / 1_000_000;

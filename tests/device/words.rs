@@ -117,7 +117,8 @@ impl Words {
             | FactKind::AcceptanceUnknown { .. }
             | FactKind::PushReceived { .. }
             | FactKind::QueueSeen { .. }
-            | FactKind::EventReceived { .. } => panic!("no device observes {fact:?}"),
+            | FactKind::EventReceived { .. }
+            | FactKind::EventRefused { .. } => panic!("no device observes {fact:?}"),
         }
     }
 }

@@ -376,6 +376,25 @@ fn a_server_that_sends_one_request_type_over_and_over_makes_a_storm() {
     storm(10.0, 2.0).breaks_nothing();
 }
 
+/// Pairs of a channel and a type were counted for ever, and after 100,000 of them no other was.
+#[test]
+fn request_types_whose_minute_is_over_make_room_for_others() {
+    let named = |name: &str, request: &str| Got::Command {
+        uuid: CommandUuid(name.into()),
+        request_type: request.into(),
+    };
+    let tale = (0..100_000).fold(Tale::new(), |tale, number| {
+        let name = format!("type-{number}");
+        let at = 400.0 + f64::from(number) / 1e4;
+        tale.says(at, Said::Idle, named(&name, &name))
+    });
+    let tale = (0..20).fold(tale, |tale, number| {
+        let at = 480.0 + f64::from(number);
+        tale.idle(at, named(&format!("{number}"), "InstallProfile"))
+    });
+    tale.breaks(&[(Rule::RepeatStorm, 1)]);
+}
+
 #[test]
 fn errors_to_requests_that_keep_the_rules_are_counted_from_the_third_on() {
     let errors = |count: u32, status: u16| {

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod deliveries;
+#[path = "../fact_rig/mod.rs"]
+mod fact_rig;
+mod hostile;
 mod not_now;
 mod order_of_facts;
 mod pushes;

@@ -149,3 +149,45 @@ fn a_device_that_polls_is_pushed_or_comes_needs_no_other_push() {
         .at(120.0, left)
         .breaks_nothing();
 }
+
+/// The device was asleep when the server pushed again, its reason ended there, and APNs held the push: the
+/// server, which does not know when a reason is over, was said not to have pushed.
+#[test]
+fn a_push_before_the_reason_was_over_will_do_unless_the_device_has_come_for_it() {
+    let broken = &[(Rule::NotNowNotRepushed, 1)];
+    refused()
+        .push(50.0)
+        .deferral_ends(100.0, 0, false)
+        .breaks_nothing();
+    refused()
+        .push(50.0)
+        .idle(51.0, Got::Empty)
+        .ends(51.2)
+        .deferral_ends(100.0, 0, false)
+        .breaks(broken);
+    // The push that brought the device to refuse is no other.
+    let tale = Tale::new().pushed_order(10.0, 0).idle(12.0, command(0));
+    tale.push(12.5)
+        .not_now(13.0, 0, Got::Empty)
+        .ends(13.1)
+        .deferral_ends(100.0, 0, false)
+        .breaks(broken);
+}
+
+// ---- words of docs/findings.md -----------------------------------------------------------------
+
+/// Two sessions in which a refused command did not come are enough when the last of them is answered with
+/// nothing, though a newer command came in the first.
+#[test]
+fn one_newer_command_and_then_an_empty_answer_starve_a_refused_one() {
+    let newer = refused()
+        .deferral_ends(100.0, 0, true)
+        .pushed_order(200.0, 1)
+        .idle(201.0, command(1))
+        .done(202.0, 1, Got::Empty)
+        .ends(202.1);
+    newer.breaks_nothing();
+    newer
+        .idle(300.0, Got::Empty)
+        .breaks(&[(Rule::NotNowStarved, 1)]);
+}

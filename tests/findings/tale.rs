@@ -202,13 +202,17 @@ impl Tale {
         self.at(at, FactKind::EventReceived { channel, event })
     }
 
-    pub(crate) fn queue(self, asked: f64, open: &[u32], done: Option<&[u32]>) -> Self {
-        let uuids = |orders: &[u32]| orders.iter().map(|order| uuid(*order)).collect();
+    /// Something comes to the webhook's door that takes a second, and is refused.
+    pub(crate) fn refuses_event(self, at: f64) -> Self {
+        let (since, why) = (secs(at), "the event did not come in time".into());
+        self.at(at + 1.0, FactKind::EventRefused { since, why })
+    }
+
+    pub(crate) fn queue(self, asked: f64, open: &[u32]) -> Self {
         let kind = FactKind::QueueSeen {
             channel: channel(),
             asked: secs(asked),
-            open: uuids(open),
-            done: done.map(uuids),
+            open: open.iter().map(|order| uuid(*order)).collect(),
             names_refused: true,
         };
         self.at(asked + 0.1, kind)

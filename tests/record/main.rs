@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod causes;
+#[path = "../fact_rig/mod.rs"]
+mod fact_rig;
 mod slow;
 mod snapshots;
 mod story;
@@ -10,17 +12,16 @@ mod waits;
 use std::time::Duration;
 
 use mdmstorm::condition::{Condition, Conditions};
-use mdmstorm::fact::{
-    Broken, Fact, FactKind, Got, ResultStatus, Said, ServerPush, Stamps, WakeReason,
-};
-use mdmstorm::ids::{Channel, CommandUuid, DeviceId, OrderIndex, PushId};
+use mdmstorm::fact::{Broken, FactKind, Got, ResultStatus, Said, WakeReason};
+use mdmstorm::ids::{CommandUuid, DeviceId, OrderIndex};
 use mdmstorm::metric::{Owner, Phase};
 use mdmstorm::record::Ledger;
 use mdmstorm::record::account::Tally;
 use mdmstorm::record::setup::{Orderer, Setup};
 use proptest::prelude::*;
 
-use story::{Story, brings, done, fetched, ms, result, setup, show, uuid};
+use fact_rig::any_fact;
+use story::{Story, brings, done, fetched, ms, result, setup, show};
 
 #[test]
 fn a_plain_life_has_every_phase_once() {
@@ -406,116 +407,6 @@ fn an_observed_command_lives_from_the_push_that_brought_the_device() {
     push-to-completion 70
     1 pending in execute: under-way of device
     ");
-}
-
-/// Any fact about the two devices and four orders, plausible or not, within ten seconds.
-#[expect(clippy::too_many_lines, reason = "a table of facts")]
-fn any_fact() -> impl Strategy<Value = Fact> {
-    let time = || (0..10_000_u64).prop_map(ms);
-    let order = || 0..5_u32;
-    let status = prop_oneof![
-        Just(ResultStatus::Acknowledged),
-        Just(ResultStatus::Error),
-        Just(ResultStatus::NotNow),
-        Just(ResultStatus::NotNow),
-    ];
-    let said = prop_oneof![
-        Just(Said::Idle),
-        Just(Said::TokenUpdate),
-        Just(Said::Authenticate),
-        (order(), status).prop_map(|(order, status)| result(order, status)),
-    ];
-    let got = prop_oneof![
-        Just(Got::Empty),
-        order().prop_map(brings),
-        Just(Got::Status(500)),
-        Just(Got::Lost(Broken::TimedOut)),
-        Just(Got::Lost(Broken::Harness("no port".into()))),
-    ];
-    let stamps = (time(), time(), proptest::option::of(time()), time()).prop_map(
-        |(asked, permitted, sent, read)| Stamps {
-            asked,
-            permitted,
-            connected: None,
-            sent,
-            first_byte: None,
-            read,
-        },
-    );
-    let channel = || (0..3_u32).prop_map(|device| Channel::device(DeviceId(device)));
-    let push = || (0..6_u64).prop_map(PushId);
-    let why = WakeReason::Push;
-    let kind = prop_oneof![
-        (order(), time()).prop_map(|(order, due)| {
-            let order = OrderIndex(order);
-            FactKind::Ordered { order, due }
-        }),
-        order().prop_map(|order| FactKind::Offered {
-            order: OrderIndex(order)
-        }),
-        order().prop_map(|order| FactKind::Accepted {
-            order: OrderIndex(order),
-            push: ServerPush::NotReported
-        }),
-        order().prop_map(|order| FactKind::Rejected {
-            order: OrderIndex(order),
-            status: 400,
-            reason: String::new()
-        }),
-        (push(), channel(), time()).prop_map(|(push, channel, arrived)| FactKind::PushReceived {
-            push,
-            channel: Some(channel),
-            arrived,
-            status: 200,
-            reason: None
-        }),
-        (push(), channel(), time()).prop_map(|(push, channel, due)| FactKind::PushDelivered {
-            push,
-            channel,
-            due
-        }),
-        (channel(), time()).prop_map(move |(channel, due)| FactKind::Woke { channel, due, why }),
-        (channel(), said, got, stamps).prop_map(|(channel, said, got, stamps)| {
-            FactKind::Exchange {
-                channel,
-                said,
-                stamps,
-                got,
-            }
-        }),
-        (channel(), order(), time()).prop_map(|(channel, order, due)| FactKind::Executed {
-            channel,
-            uuid: uuid(order),
-            due,
-            error: None,
-        }),
-        (channel(), order(), time(), any::<bool>()).prop_map(|(channel, order, due, polls)| {
-            FactKind::DeferralEnded {
-                channel,
-                uuid: uuid(order),
-                due,
-                polls,
-            }
-        }),
-        channel().prop_map(|channel| FactKind::SessionEnded { channel }),
-        (push(), channel()).prop_map(|(push, channel)| FactKind::PushLost { push, channel }),
-        (push(), channel()).prop_map(|(push, channel)| FactKind::PushStored { push, channel }),
-        (push(), channel()).prop_map(|(push, channel)| FactKind::PushDiscarded { push, channel }),
-        order().prop_map(|order| FactKind::Cancelled {
-            order: OrderIndex(order),
-            instead: None
-        }),
-        (0..2_u32, any::<bool>()).prop_map(|(device, off)| FactKind::Condition {
-            device: DeviceId(device),
-            now: if off {
-                Conditions::of(&[Condition::Off])
-            } else {
-                Conditions::NONE
-            },
-        }),
-        Just(FactKind::TimeZero),
-    ];
-    (time(), kind).prop_map(|(at, kind)| Fact { at, kind })
 }
 
 proptest! {

@@ -52,11 +52,17 @@ pub(super) struct Belongings {
     pub(super) name: Option<String>,
     /// How often a command has changed it.
     revision: u32,
+    /// How much of the memory all of these take, in bytes.
+    size: usize,
 }
 
 /// The most profiles or apps one device keeps; further ones are acknowledged and forgotten, so
 /// that a scenario with a million identifiers does not fill the memory.
 const ITEMS_MAX: usize = 1000;
+
+/// The most that all of them and the device's name may take on one device, in bytes: a server chooses how
+/// long they are, and a thousand usual profiles take less. What is beyond is forgotten as well.
+const SIZE_MAX: usize = 256 * 1024;
 
 impl Inventory {
     /// What an earlier run has left, by identifier; of the rest nothing is known.
@@ -98,24 +104,45 @@ impl Inventory {
     pub fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::ProfileInstalled(profile) => {
-                let profiles = &mut self.belongings().profiles;
-                if profiles.len() < ITEMS_MAX || profiles.contains_key(&profile.identifier) {
+                let belongings = self.belongings();
+                let before = belongings.profiles.get(&profile.identifier);
+                let is_new = before.is_none();
+                let before = before.map_or(0, Profile::size);
+                if (!is_new || belongings.profiles.len() < ITEMS_MAX)
+                    && belongings.has_room(before, profile.size())
+                {
+                    let profiles = &mut belongings.profiles;
                     profiles.insert(profile.identifier.clone(), profile);
                 }
             }
             Effect::ProfileRemoved(identifier) => {
-                self.belongings().profiles.remove(&identifier);
+                let belongings = self.belongings();
+                if let Some(profile) = belongings.profiles.remove(&identifier) {
+                    belongings.size -= profile.size();
+                }
             }
             Effect::ApplicationInstalled(identifier) => {
-                let applications = &mut self.belongings().applications;
-                if applications.len() < ITEMS_MAX || applications.contains_key(&identifier) {
-                    applications.insert(identifier, true);
+                let belongings = self.belongings();
+                if let Some(is_there) = belongings.applications.get_mut(&identifier) {
+                    *is_there = true;
+                } else if belongings.applications.len() < ITEMS_MAX
+                    && belongings.has_room(0, identifier.len())
+                {
+                    belongings.applications.insert(identifier, true);
                 }
             }
             Effect::ApplicationRemoved(identifier) => {
-                self.belongings().applications.insert(identifier, false);
+                if let Some(is_there) = self.belongings().applications.get_mut(&identifier) {
+                    *is_there = false;
+                }
             }
-            Effect::Renamed(name) => self.belongings().name = Some(name),
+            Effect::Renamed(name) => {
+                let belongings = self.belongings();
+                let before = belongings.name.as_ref().map_or(0, String::len);
+                if belongings.has_room(before, name.len()) {
+                    belongings.name = Some(name);
+                }
+            }
             Effect::Erase => self.0 = None,
             Effect::Restart | Effect::ShutDown => {}
         }
@@ -135,5 +162,72 @@ impl Inventory {
         let belongings = self.0.get_or_insert_default();
         belongings.revision = belongings.revision.wrapping_add(1);
         belongings
+    }
+}
+
+impl Belongings {
+    /// Whether something of a size may take the place of something of another; if so, it is counted.
+    fn has_room(&mut self, before: usize, after: usize) -> bool {
+        let size = self.size - before + after;
+        let fits = size <= SIZE_MAX;
+        if fits {
+            self.size = size;
+        }
+        fits
+    }
+}
+
+impl Profile {
+    /// What it takes of the memory, in bytes, but for what all take.
+    fn size(&self) -> usize {
+        let texts = [&self.identifier, &self.uuid, &self.display_name].map(|text| text.len());
+        let payloads = self.payloads.iter();
+        let payloads = payloads.map(|it| it.0.len() + it.1.len() + size_of_val(it));
+        // The identifier is a key as well.
+        texts.iter().sum::<usize>() + self.identifier.len() + payloads.sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(identifier: &str, name: usize, payloads: usize) -> Effect {
+        Effect::ProfileInstalled(Profile {
+            identifier: identifier.to_owned(),
+            uuid: String::new(),
+            display_name: "x".repeat(name),
+            version: 1,
+            payloads: vec![(String::new(), String::new()); payloads],
+        })
+    }
+
+    /// A server may put four megabytes into a name, and as many payloads as fit into a profile.
+    #[test]
+    fn what_does_not_fit_is_forgotten_and_what_goes_makes_room() {
+        let mut inventory = Inventory::default();
+        for effect in [
+            profile("large", SIZE_MAX, 0),
+            profile("many", 0, SIZE_MAX / 24),
+            Effect::Renamed("x".repeat(SIZE_MAX + 1)),
+            Effect::ApplicationInstalled("x".repeat(SIZE_MAX + 1)),
+            Effect::ApplicationRemoved("never there".to_owned()),
+            profile("most", SIZE_MAX - 8, 0),
+            profile("next", 8, 0),
+        ] {
+            inventory.apply(effect);
+        }
+        let names = |inventory: &Inventory| inventory.identifiers().0;
+        assert_eq!(names(&inventory), ["most"]);
+        let contents = inventory.contents().unwrap();
+        assert_eq!((&contents.name, contents.applications.len()), (&None, 0));
+        // A smaller one in its place, and it away: the room is there again.
+        inventory.apply(profile("most", 8, 0));
+        inventory.apply(profile("next", 8, 0));
+        assert_eq!(names(&inventory), ["most", "next"]);
+        for identifier in ["most", "next", "next"] {
+            inventory.apply(Effect::ProfileRemoved(identifier.to_owned()));
+        }
+        assert_eq!(inventory.contents().unwrap().size, 0);
     }
 }

@@ -107,7 +107,6 @@ impl Micromdm {
         match serde_json::from_slice::<Queue>(&answer.body) {
             Ok(queue) if answer.status == 200 => Ok(View {
                 open: queue.commands.into_iter().map(|it| it.uuid).collect(),
-                done: None,
                 names_refused: false,
             }),
             Ok(_) | Err(_) => {

@@ -40,8 +40,6 @@ pub(super) enum Enqueued {
 pub(super) struct View {
     /// The commands it calls open.
     pub(super) open: Vec<CommandUuid>,
-    /// Those it calls done, where it keeps them.
-    pub(super) done: Option<Vec<CommandUuid>>,
     /// Whether `open` names refused commands too.
     pub(super) names_refused: bool,
 }

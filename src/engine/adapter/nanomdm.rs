@@ -45,7 +45,6 @@ struct ApiResult {
 #[derive(Debug, Deserialize)]
 struct Queue {
     open: Vec<CommandUuid>,
-    done: Option<Vec<CommandUuid>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,9 +123,8 @@ impl Nanomdm {
         let answer = self.client.ask_at(what, ("GET", &path), b"", asked).await?;
         let unexpected = |expected| self.client.unexpected(what, &path, &answer, expected);
         match serde_json::from_slice::<Queue>(&answer.body) {
-            Ok(Queue { open, done }) if answer.status == 200 => Ok(Some(View {
+            Ok(Queue { open }) if answer.status == 200 => Ok(Some(View {
                 open,
-                done,
                 names_refused: true,
             })),
             // Nobody has enrolled under this id.

@@ -2,8 +2,7 @@
 //!
 //! One thread unpacks and parses while the caller folds.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -11,6 +10,7 @@ use std::thread::JoinHandle;
 use serde::{Deserialize, Serialize};
 
 use super::EVENTS;
+use super::lines::{Line, Lines};
 use crate::fact::Fact;
 use crate::time::SimTime;
 
@@ -57,9 +57,6 @@ pub enum LogError {
     },
 }
 
-/// No fact is longer: a reader keeps one line whole.
-const LINE_MAX: usize = 16 << 20;
-
 /// How many lines go from one thread to the other at once, and how often.
 const BATCH_LINES: usize = 4_096;
 const BATCHES_MAX: usize = 8;
@@ -93,11 +90,10 @@ impl EventLog {
             let (path, line) = (path.clone(), 0);
             LogError::Unreadable { path, line, source }
         };
-        let file = File::open(&path).map_err(unreadable)?;
-        let decoder = zstd::Decoder::new(file).map_err(unreadable)?;
+        let text = Lines::open(&path).map_err(unreadable)?;
         let (to, words) = sync_channel(BATCHES_MAX);
         let reading = Reading {
-            text: BufReader::with_capacity(1 << 18, decoder),
+            text,
             line: 0,
             path: path.clone(),
             to,
@@ -149,7 +145,7 @@ impl Iterator for EventLog {
 
 /// The reading thread. It ends with the log, or when nobody listens.
 struct Reading {
-    text: BufReader<zstd::Decoder<'static, BufReader<File>>>,
+    text: Lines,
     line: u64,
     path: PathBuf,
     to: SyncSender<Word>,
@@ -158,23 +154,18 @@ struct Reading {
 impl Reading {
     fn run(mut self) {
         let mut lines = Vec::with_capacity(BATCH_LINES);
-        let mut text = Vec::new();
         let last = loop {
-            text.clear();
-            match read_line(&mut self.text, &mut text) {
-                Ok(Line::Whole) => {}
+            let said = match self.text.read_line() {
+                Ok(Line::Whole(line)) => entry(line),
                 Ok(Line::End) => break None,
                 Ok(Line::Cut) => break Some(Word::Cut),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    break Some(Word::Cut);
-                }
                 Err(source) => {
                     let (path, line) = (self.path.clone(), self.line);
                     break Some(Word::Wrong(LogError::Unreadable { path, line, source }));
                 }
-            }
+            };
             self.line += 1;
-            match entry(&text) {
+            match said {
                 Ok(entry) => lines.push(entry),
                 Err(why) => {
                     let (path, line) = (self.path.clone(), self.line);
@@ -192,40 +183,6 @@ impl Reading {
         let _ = self.to.send(Word::Lines(lines));
         if let Some(last) = last {
             let _ = self.to.send(last);
-        }
-    }
-}
-
-enum Line {
-    Whole,
-    /// The log is over.
-    End,
-    /// It is over in the middle of a line.
-    Cut,
-}
-
-/// Reads one line without its end.
-fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
-    loop {
-        let there = from.fill_buf()?;
-        if there.is_empty() {
-            return Ok(if line.is_empty() {
-                Line::End
-            } else {
-                Line::Cut
-            });
-        }
-        if let Some(end) = there.iter().position(|byte| *byte == b'\n') {
-            line.extend_from_slice(&there[..end]);
-            from.consume(end + 1);
-            return Ok(Line::Whole);
-        }
-        let length = there.len();
-        line.extend_from_slice(there);
-        from.consume(length);
-        if line.len() > LINE_MAX {
-            let why = format!("a line is longer than {LINE_MAX} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! failure is reported (docs/results.md). [`Recorded`] reads one again.
 
 pub mod analysis;
+mod lines;
 pub mod log;
 pub mod manifest;
 pub mod names;

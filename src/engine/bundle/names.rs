@@ -3,12 +3,13 @@
 //! Names derive from a secret of the state folder, which no bundle has.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::LEVEL;
+use super::lines::{Line, Lines};
 use crate::ids::{Crowd, DeviceId};
 
 /// The file's name.
@@ -53,16 +54,22 @@ pub(super) fn find(
     folder: &Path,
     wanted: impl Fn(&DeviceNames) -> bool,
 ) -> io::Result<Option<DeviceNames>> {
-    let file = match File::open(folder.join(NAMES)) {
-        Ok(file) => file,
+    let mut lines = match Lines::open(&folder.join(NAMES)) {
+        Ok(lines) => lines,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    for line in BufReader::new(zstd::Decoder::new(file)?).lines() {
-        let names: DeviceNames = serde_json::from_str(&line?)?;
-        if wanted(&names) {
-            return Ok(Some(names));
+    loop {
+        match lines.read_line()? {
+            Line::Whole(line) => {
+                let names: DeviceNames = serde_json::from_slice(line)?;
+                if wanted(&names) {
+                    return Ok(Some(names));
+                }
+            }
+            Line::End => return Ok(None),
+            // Whether it had been among the rest nobody knows.
+            Line::Cut => return Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
-    Ok(None)
 }

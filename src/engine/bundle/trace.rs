@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -14,11 +14,12 @@ use std::thread::JoinHandle;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
+use super::lines::{Line, Lines};
 use super::{FRAME_BYTES, LEVEL};
 use crate::device::contract::Answer;
 use crate::fact::Broken;
 use crate::ids::{Channel, DeviceId};
-use crate::protocol::redaction::redacted;
+use crate::protocol::redaction::{redacted, without_secrets};
 use crate::time::SimTime;
 
 /// The file's name.
@@ -60,7 +61,7 @@ impl Traced {
     ) -> Self {
         let (status, answer) = match answer {
             Ok(answer) => (Some(answer.status), redacted(&answer.body)),
-            Err(broken) => (None, broken.to_string()),
+            Err(broken) => (None, without_secrets(broken.to_string())),
         };
         Self {
             channel,
@@ -169,19 +170,14 @@ pub(super) fn read(
     folder: &Path,
     device: DeviceId,
 ) -> io::Result<BTreeMap<(Channel, SimTime), Traced>> {
-    let file = match File::open(folder.join(TRACE)) {
-        Ok(file) => file,
+    let mut lines = match Lines::open(&folder.join(TRACE)) {
+        Ok(lines) => lines,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(error),
     };
     let mut found = BTreeMap::new();
-    for line in BufReader::new(zstd::Decoder::new(file)?).lines() {
-        let line = match line {
-            Ok(line) => line,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
-            Err(error) => return Err(error),
-        };
-        let traced: Traced = serde_json::from_str(&line)?;
+    while let Line::Whole(line) = lines.read_line()? {
+        let traced: Traced = serde_json::from_slice(line)?;
         if traced.channel.device == device && found.len() < READ_MAX {
             found.insert((traced.channel, traced.asked), traced);
         }

@@ -2,6 +2,7 @@
 //!
 //! Each event of a device of ours becomes a fact, to be compared with what the device knows. Whatever
 //! path it is sent to, an event is answered with 200 and anything else with 400; both are counted.
+//! What is refused and may have been an event is a fact as well: nobody may call it missing.
 
 mod directory;
 mod message;
@@ -27,6 +28,7 @@ use self::message::Message;
 use super::gateway::tasks::{next_connection, pass_on};
 use super::operator::Operator;
 use crate::fact::FactKind;
+use crate::time::SimTime;
 
 /// How many connections may be open; further ones wait in the kernel's queue. NanoMDM opens one for
 /// each event that overlaps with another.
@@ -86,7 +88,7 @@ impl EventDoor {
 
     async fn serve(self: Rc<Self>, tcp: TcpStream) {
         let _ = tcp.set_nodelay(true);
-        let service = service_fn(move |request| {
+        let service = service_fn(|request| {
             let door = Rc::clone(&self);
             async move { Ok::<_, std::convert::Infallible>(door.answer(request).await) }
         });
@@ -98,18 +100,41 @@ impl EventDoor {
             .await;
         if let Err(error) = served {
             tracing::debug!(%error, "a connection of the webhook ended");
+            // Hyper itself refuses what is no HTTP, or has too much of a head.
+            if error.is_parse() || error.is_incomplete_message() {
+                self.note_refused(self.operator.clock.now(), error.to_string());
+                self.make_room().await;
+            }
+        }
+    }
+
+    /// Something that may have been an event was refused.
+    fn note_refused(&self, since: SimTime, why: String) {
+        self.operator.note(FactKind::EventRefused { since, why });
+    }
+
+    /// Whoever sends faster than is recorded waits for its answer.
+    async fn make_room(&self) {
+        if self.operator.scribe.borrow().is_full() {
+            self.operator.flush().await;
         }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let taken = match *request.method() {
-            Method::POST => self.take(request.into_body()).await,
-            _ => Err("events are sent with POST".to_owned()),
+        let since = self.operator.clock.now();
+        let is_event = *request.method() == Method::POST;
+        let taken = match is_event {
+            true => self.take(request.into_body()).await,
+            false => Err("events are sent with POST".to_owned()),
         };
         let (status, body) = match taken {
             Ok(()) => (StatusCode::OK, Bytes::new()),
             Err(why) => {
                 tracing::debug!(why, "a request at the webhook's door is no event");
+                if is_event {
+                    self.note_refused(since, why.clone());
+                    self.make_room().await;
+                }
                 self.tally.send_modify(|tally| tally.unreadable += 1);
                 (StatusCode::BAD_REQUEST, format!("{why}\n").into())
             }
@@ -138,10 +163,7 @@ impl EventDoor {
         self.operator
             .note(FactKind::EventReceived { channel, event });
         self.tally.send_modify(|tally| tally.ours += 1);
-        // Whoever sends events faster than they are recorded waits for its answer.
-        if self.operator.scribe.borrow().is_full() {
-            self.operator.flush().await;
-        }
+        self.make_room().await;
         Ok(())
     }
 }

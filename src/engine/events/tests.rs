@@ -14,7 +14,7 @@ use crate::engine::clock::Clock;
 use crate::engine::operator::Operator;
 use crate::engine::operator_tests::{RUN, crowd, operator, plan};
 use crate::engine::scribe::Batch;
-use crate::fact::{FactKind, ResultStatus, ServerEvent};
+use crate::fact::{FactKind, ResultStatus, ServerEvent, TEXT_MAX};
 use crate::ids::{Channel, CommandUuid, DeviceId, OrderIndex};
 use crate::plan::Plan;
 
@@ -58,18 +58,21 @@ impl Rig {
         self.raw(format!("{head}{body}").as_bytes()).await
     }
 
-    /// The facts so far, and what was counted.
-    async fn end(mut self) -> (Vec<(Channel, ServerEvent)>, EventTally) {
+    /// What came and what was refused so far, and what was counted.
+    async fn end(mut self) -> (Vec<(Channel, ServerEvent)>, Vec<String>, EventTally) {
         self.operator.flush().await;
         let batch = self.batches.try_recv().unwrap();
-        let event = |kind| {
-            let FactKind::EventReceived { channel, event } = kind else {
-                panic!("{kind:?}")
-            };
-            (channel, event)
-        };
-        let events = batch.facts.into_iter().map(|fact| event(fact.kind));
-        (events.collect(), *self.tally.borrow())
+        let (mut events, mut refused) = (Vec::new(), Vec::new());
+        for fact in batch.facts {
+            if let FactKind::EventReceived { channel, event } = fact.kind {
+                events.push((channel, event));
+            } else if let FactKind::EventRefused { why, .. } = fact.kind {
+                refused.push(why);
+            } else {
+                panic!("{fact:?}");
+            }
+        }
+        (events, refused, *self.tally.borrow())
     }
 }
 
@@ -99,7 +102,7 @@ async fn events_of_our_devices_become_facts_and_others_are_counted() {
         );
         (device, event, rig.end().await)
     };
-    let (device, event, (events, tally)) = LocalSet::new().run_until(scene).await;
+    let (device, event, (events, refused, tally)) = LocalSet::new().run_until(scene).await;
     assert_eq!(events, [(Channel::device(device), event)]);
     let expected = EventTally {
         ours: 1,
@@ -107,6 +110,9 @@ async fn events_of_our_devices_become_facts_and_others_are_counted() {
         unreadable: 2,
     };
     assert_eq!(tally, expected);
+    // The GET was none, whatever it was for.
+    let missing = "the event has no acknowledge_event or checkin_event";
+    assert_eq!(refused, [missing]);
 }
 
 /// MicroMDM tells of what a user's channel said under the device's UDID alone.
@@ -151,6 +157,21 @@ async fn what_is_too_large_or_no_http_is_not_taken() {
         assert_eq!(rig.post(&result(&crowd().udid(device), 0).0).await, "200");
         rig.end().await
     };
-    let (events, tally) = LocalSet::new().run_until(scene).await;
+    let (events, refused, tally) = LocalSet::new().run_until(scene).await;
     assert_eq!((events.len(), tally.ours), (1, 1));
+    assert_eq!(refused.len(), 2, "{refused:?}");
+}
+
+/// A parser quoted what it was sent, and a target may send 2 MiB.
+#[tokio::test]
+async fn the_reason_of_a_refusal_is_short() {
+    let scene = async {
+        let rig = Rig::open(plan()).await;
+        let body = format!("\"{}\"", "\u{e4}".repeat(100_000));
+        assert_eq!(rig.post(&body).await, "400");
+        rig.end().await.1
+    };
+    let refused = LocalSet::new().run_until(scene).await;
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].len() <= 2 * TEXT_MAX && refused[0].contains('\u{e4}'));
 }

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use mdmstorm::device::execution::{Effect, Inventory, Outcome, Subject, execute};
 use mdmstorm::device::traits::{BackOff, Platform, ReplyTimes, Traits};
 use mdmstorm::fact::ResultStatus;
-use mdmstorm::ids::{CommandUuid, DeviceId};
+use mdmstorm::ids::{CommandUuid, Crowd, CrowdId, DeviceId};
 use mdmstorm::protocol::access_right::{AccessRights, needed};
 use mdmstorm::protocol::command::{Command, encode_command};
 use mdmstorm::protocol::plist::encode;
@@ -77,13 +78,15 @@ fn traits(platform: Platform) -> Traits {
     }
 }
 
+/// Whose names the devices have.
+static CROWD: LazyLock<Crowd> = LazyLock::new(|| Crowd::new(CrowdId([1; 4]), [2; 32]));
+
 fn subject<'a>(id: u32, traits: &'a Traits, inventory: &'a Inventory) -> Subject<'a> {
     Subject {
         id: DeviceId(id),
         traits,
         os_version: &traits.os_version,
-        udid: "00008140-0000000000000001",
-        serial: "SIM0000001",
+        crowd: &CROWD,
         rights: AccessRights::ALL,
         awaits_configuration: false,
         is_user_enrollment: false,

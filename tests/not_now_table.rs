@@ -9,7 +9,7 @@ use mdmstorm::device::execution::{self, Inventory, Outcome, refusal};
 use mdmstorm::device::not_now::{Line, Subject, reason};
 use mdmstorm::device::traits::{Platform, Traits};
 use mdmstorm::fact::ResultStatus;
-use mdmstorm::ids::DeviceId;
+use mdmstorm::ids::{Crowd, CrowdId, DeviceId};
 use mdmstorm::protocol::access_right::AccessRights;
 use mdmstorm::protocol::command::Command;
 use mdmstorm::protocol::request_types::{ALL, version};
@@ -234,8 +234,7 @@ fn refuse(platform: Platform, supervised: bool, request: &str, now: &[Condition]
         id: DeviceId(0),
         traits: &traits,
         os_version: &traits.os_version,
-        udid: "udid",
-        serial: "serial",
+        crowd: &Crowd::new(CrowdId([1; 4]), [2; 32]),
         rights: AccessRights::ALL,
         awaits_configuration: false,
         is_user_enrollment: false,

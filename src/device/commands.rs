@@ -194,8 +194,6 @@ impl Agent {
 
     /// Executes the command: why it failed, if it did, and the result to send.
     fn execute(&mut self, around: &Around<'_>, work: &mut Work) -> (Option<ErrorEnds>, Unsent) {
-        let udid = around.env.crowd.udid(around.device);
-        let serial = around.env.crowd.serial(around.device);
         let mut inventory = self
             .rare
             .as_deref_mut()
@@ -205,8 +203,7 @@ impl Agent {
             id: around.device,
             traits: around.traits,
             os_version: around.os_version(),
-            udid: &udid,
-            serial: &serial,
+            crowd: &around.env.crowd,
             rights: AccessRights(around.env.terms.access_rights),
             awaits_configuration: self.awaits_configuration(around),
             is_user_enrollment: around.env.terms.is_user_enrollment,
@@ -305,8 +302,7 @@ fn refusal(around: &Around<'_>, work: &Work) -> Option<Outcome> {
         id: around.device,
         traits: around.traits,
         os_version: around.os_version(),
-        udid: "",
-        serial: "",
+        crowd: &around.env.crowd,
         rights: AccessRights(around.env.terms.access_rights),
         awaits_configuration: false,
         is_user_enrollment: around.env.terms.is_user_enrollment,

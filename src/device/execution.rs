@@ -20,7 +20,7 @@ pub use refusal::refusal;
 use crate::condition::Conditions;
 use crate::device::traits::{Platform, Traits};
 use crate::fact::{ErrorCode, ErrorEnds, ResultStatus};
-use crate::ids::{CommandUuid, DeviceId};
+use crate::ids::{CommandUuid, Crowd, DeviceId};
 use crate::protocol::access_right::AccessRights;
 use crate::protocol::checkin::{Enrollee, User};
 use crate::protocol::command::Command;
@@ -38,10 +38,8 @@ pub struct Subject<'a> {
     pub traits: &'a Traits,
     /// `OSVersion`: that of its cohort, unless it was updated.
     pub os_version: &'a str,
-    /// Its UDID.
-    pub udid: &'a str,
-    /// Its serial number.
-    pub serial: &'a str,
+    /// Whose names it has: few answers tell them.
+    pub crowd: &'a Crowd,
     /// What its enrolment lets the server do.
     pub rights: AccessRights,
     /// Whether Setup Assistant waits for DeviceConfigured.

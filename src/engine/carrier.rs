@@ -5,6 +5,7 @@
 //! for the way back: between that byte and the answer the clock runs against the target.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,10 +161,11 @@ impl Carrier {
             if !reused {
                 steps.permit(self.clock.now());
             }
-            let attempt = self.attempt(open, permit, request, &bytes, steps);
-            let outcome = match tokio::time::timeout(self.timeout, attempt).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Broken::TimedOut),
+            let outcome = {
+                // Pinned where it is made: to hand it on would be to copy it.
+                let attempt = pin!(self.attempt(open, permit, request, &bytes, steps));
+                let in_time = tokio::time::timeout(self.timeout, attempt).await;
+                in_time.unwrap_or(Err(Broken::TimedOut))
             };
             // A kept connection that the other side had closed meanwhile says nothing about this
             // request: HTTP clients open a new one and send it again, once.

@@ -10,6 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -234,18 +235,20 @@ async fn session(carrier: &Carrier, returns: &Returns, line: &Line) {
             place = Some(carrier.place_to_enroll().await);
             steps.permit(carrier.clock.now());
         }
-        let carried = async {
-            if let Some(gate) = along.gate {
-                // A gateway that is gone lets nobody wait.
-                let _ = gate.await;
-                steps.permit(carrier.clock.now());
+        let answer = {
+            let carried = pin!(async {
+                if let Some(gate) = along.gate {
+                    // A gateway that is gone lets nobody wait.
+                    let _ = gate.await;
+                    steps.permit(carrier.clock.now());
+                }
+                carrier.carry(&mut open, &request, &steps).await
+            });
+            tokio::select! {
+                answer = carried => answer,
+                // Closed in mid-request: nothing else can come, one request is in flight.
+                _ = line.take() => Err(Broken::Cut("the device left the network".into())),
             }
-            carrier.carry(&mut open, &request, &steps).await
-        };
-        let answer = tokio::select! {
-            answer = carried => answer,
-            // Closed in mid-request: nothing else can come, one request is in flight.
-            _ = line.take() => Err(Broken::Cut("the device left the network".into())),
         };
         if answer.is_err() {
             open = None;

@@ -12,7 +12,7 @@ use super::worker::ToWorker;
 use crate::apns::slot::Keep;
 use crate::device::contract::Push;
 use crate::fact::FactKind;
-use crate::ids::PushId;
+use crate::ids::{PushId, scattered};
 use crate::shard::Share;
 use crate::time::SimTime;
 
@@ -156,14 +156,6 @@ impl Ports {
             place.send(batch);
         }
     }
-}
-
-/// Other numbers for other arguments, without an order that can be seen (splitmix64).
-const fn scattered(number: u64) -> u64 {
-    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 fn random() -> u64 {

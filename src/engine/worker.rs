@@ -4,6 +4,7 @@
 //! talk has a row in the shard and nothing else.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -214,17 +215,23 @@ impl Turner {
     pub(super) async fn run(mut self) -> Histogram<u64> {
         let returns = self.courier.returns();
         let reports = self.errands.reports();
+        // One timer that is set anew when its time changes: to make one for each turn costs more
+        // than the turn.
+        let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
         loop {
             self.serve_timers();
             if self.scribe.is_full() || self.clock.now() >= self.flush_due() {
                 self.flush().await;
             }
-            let wake = self.deadline().min(self.flush_due());
+            let wake = self.clock.instant(self.deadline().min(self.flush_due()));
+            if alarm.deadline() != wake {
+                alarm.as_mut().reset(wake);
+            }
             let event = tokio::select! {
                 () = returns.arrived() => Event::Answer,
                 () = reports.arrived() => Event::Answer,
                 message = self.inbox.recv() => message.map_or(Event::Stop, Event::Message),
-                () = tokio::time::sleep_until(self.clock.instant(wake)) => Event::Deadline,
+                () = &mut alarm => Event::Deadline,
                 () = self.announcer.pass_on(), if self.announcer.is_waiting() => Event::Announced,
             };
             match event {

@@ -71,8 +71,8 @@ impl Facts {
         let is_phone = traits.platform == Platform::Iphone;
         let when = |applies: bool, value: Value| applies.then_some(value);
         match query {
-            "UDID" => Some(device.udid.into()),
-            "SerialNumber" => Some(device.serial.into()),
+            "UDID" => Some(device.crowd.udid(device.id).into()),
+            "SerialNumber" => Some(device.crowd.serial(device.id).into()),
             "DeviceName" => Some(name(device).into()),
             "OSVersion" => Some(device.os_version.into()),
             "BuildVersion" => traits.build_of(device.os_version).map(Into::into),

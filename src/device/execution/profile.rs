@@ -34,7 +34,7 @@ pub(super) fn remove(request: &Dictionary, device: &Subject<'_>) -> Outcome {
 pub(super) fn list(device: &Subject<'_>) -> Outcome {
     let enrollment = Profile {
         identifier: ENROLLMENT_PROFILE.to_owned(),
-        uuid: device.udid.to_owned(),
+        uuid: device.crowd.udid(device.id),
         display_name: "Remote Management".to_owned(),
         version: 1,
         payloads: vec![(

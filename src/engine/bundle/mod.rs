@@ -12,6 +12,7 @@ pub mod names;
 pub mod recorded;
 pub mod trace;
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -68,12 +69,44 @@ pub enum BundleError {
     },
 }
 
+/// Packs one frame after another in the same room: that of a compressor is hundreds of kilobytes, and
+/// a busy run has many frames a second.
+struct Packer {
+    compressor: zstd::bulk::Compressor<'static>,
+    packed: Vec<u8>,
+}
+
+impl Packer {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            compressor: zstd::bulk::Compressor::new(LEVEL)?,
+            packed: Vec::new(),
+        })
+    }
+
+    /// A frame of its own with `text` in it.
+    fn pack(&mut self, text: &[u8]) -> io::Result<&[u8]> {
+        self.packed.clear();
+        self.packed
+            .reserve(zstd::zstd_safe::compress_bound(text.len()));
+        self.compressor.compress_to_buffer(text, &mut self.packed)?;
+        Ok(&self.packed)
+    }
+}
+
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packer").finish_non_exhaustive()
+    }
+}
+
 /// A bundle being written.
 #[derive(Debug)]
 pub struct Bundle {
     folder: PathBuf,
     events: File,
     frame: Vec<u8>,
+    packer: Packer,
     /// The latest watermark, if it is not in the log.
     until: Option<SimTime>,
     /// The devices whose words are kept.
@@ -111,6 +144,7 @@ impl Bundle {
             intervals: open(INTERVALS)?,
             folder: folder.to_owned(),
             frame: Vec::new(),
+            packer: Packer::new().map_err(|e| refused(&folder.join(EVENTS), e))?,
             until: None,
             watched: Vec::new(),
             words: None,
@@ -224,8 +258,8 @@ impl Bundle {
         if self.frame.is_empty() {
             return;
         }
-        let written = zstd::bulk::compress(&self.frame, LEVEL)
-            .and_then(|frame| self.events.write_all(&frame));
+        let packed = self.packer.pack(&self.frame);
+        let written = packed.and_then(|packed| self.events.write_all(packed));
         self.frame.clear();
         self.keep(written, EVENTS);
     }

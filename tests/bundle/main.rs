@@ -178,8 +178,8 @@ fn what_is_no_bundle_or_of_another_version_is_said_with_what_would_help() {
         assert!(manifest.contains(from), "{manifest}");
         place.write("out/manifest.json", manifest.replace(from, to).as_bytes());
     };
-    with("\"events-version\": 2", "\"events-version\": 3");
-    refused("has event log version 3, and this is mdmstorm");
+    with("\"events-version\": 3", "\"events-version\": 2");
+    refused("has event log version 2, and this is mdmstorm");
     with("\"manifest-version\": 2", "\"manifest-version\": 1");
     refused("read it with the mdmstorm that wrote it");
     with("\"seed\": 5", "\"seed\": 6");

@@ -10,8 +10,9 @@ use crate::time::WallTime;
 /// The version of the manifest that is written here. 1 did not have what makes the plan again.
 pub const MANIFEST_VERSION: u32 = 2;
 
-/// The version of the event log that is written here. 1 had no watermarks.
-pub const EVENTS_VERSION: u32 = 2;
+/// The version of the event log that is written here. 1 had no watermarks, 2 other sums in CommandUUIDs,
+/// by which orders are known.
+pub const EVENTS_VERSION: u32 = 3;
 
 /// On which clock a scenario is played.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

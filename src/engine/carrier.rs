@@ -282,14 +282,13 @@ impl Carrier {
         steps: &Steps,
         mut location: String,
     ) -> Result<Received, Broken> {
-        let broken = |error: RedirectError| error.broken();
         let first_sent = steps.times.get().sent;
         let mut here = self.endpoint.clone();
         here.path = self.wire.path(request, &self.identities);
         let mut keeps = true;
         for _ in 0..HOPS_MAX {
             let next = redirect::resolve(&here, &location, self.public).await;
-            let next = next.map_err(broken)?;
+            let next = next.map_err(|error| error.broken())?;
             if !keeps || !next.is_beside(&here) {
                 self.move_to(&next, open, request).await?;
             }
@@ -316,7 +315,7 @@ impl Carrier {
                 }
             }
         }
-        Err(broken(RedirectError::TooMany))
+        Err(RedirectError::TooMany.broken())
     }
 
     /// Closes the connection and opens one to another place under the same permit.

@@ -30,6 +30,8 @@ impl Batch {
             mut facts, room, ..
         } = self;
         facts.clear();
+        // What a pause of the recorder has made larger than it need be is not kept.
+        facts.shrink_to(2 * BATCH_FACTS);
         // A producer that has enough, or is gone, does without.
         let _ = room.try_send(facts);
     }

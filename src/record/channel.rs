@@ -38,7 +38,7 @@ impl ChannelRecord {
         }
     }
 
-    /// Whether nothing is known of the channel that a new record would not say.
+    /// Whether nothing is known of the channel that still matters once no command is open.
     pub(super) fn is_as_usual(&self) -> bool {
         self.log.base.is_resting() && self.refusal.is_none() && self.failure.is_none()
     }

@@ -68,6 +68,10 @@ impl Ledger {
     /// A device has finished enrolling; whether for the first time.
     pub(super) fn enrolls_first(&mut self, device: DeviceId) -> bool {
         let index = device.0 as usize;
+        if self.cohort_ends.last().is_none_or(|end| device.0 >= *end) {
+            // A log may name whom it will: the table is as long as the plan.
+            return false;
+        }
         if self.enrolled.len() <= index {
             self.enrolled.resize(index + 1, false);
         }

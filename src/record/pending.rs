@@ -92,7 +92,9 @@ impl Ledger {
     ) -> Pending {
         let info = self.info(life.id);
         let situation = Situation {
-            ahead: self.before(life, lives).or_else(|| ahead(life, lives)),
+            ahead: self
+                .before(life, lives, at)
+                .or_else(|| ahead(life, lives, at)),
             ..self.situation(life, record, at, silent_since)
         };
         let (cause, owner, mut evidence) = explain(&situation);
@@ -119,13 +121,19 @@ impl Ledger {
     }
 
     /// The order whose end the operator waits for before it sends a serial one.
-    fn before(&self, life: &Life, lives: &[Life]) -> Option<(OrderIndex, &'static str)> {
-        if !self.info(life.id).serial || life.open.marks.offered.is_some() {
+    fn before(
+        &self,
+        life: &Life,
+        lives: &[Life],
+        at: SimTime,
+    ) -> Option<(OrderIndex, &'static str)> {
+        let is_sent = |life: &Life| life.open.marks.offered.is_some_and(|it| it <= at);
+        if !self.info(life.id).serial || is_sent(life) {
             return None;
         }
         let sent = lives
             .iter()
-            .filter(|other| self.info(other.id).serial && other.open.marks.offered.is_some());
+            .filter(|other| self.info(other.id).serial && is_sent(other));
         let last = sent.max_by_key(|other| other.open.marks.offered)?;
         Some((OrderIndex(last.id.0), "has to settle first"))
     }
@@ -210,8 +218,9 @@ fn is_own_fault(failure: &Failure, held: &Held) -> bool {
 
 /// The oldest command of the channel that the device has already got, if it stands before `life`,
 /// and what it waits for.
-fn ahead(life: &Life, lives: &[Life]) -> Option<(OrderIndex, &'static str)> {
-    let offered = life.open.marks.offered?;
+fn ahead(life: &Life, lives: &[Life], at: SimTime) -> Option<(OrderIndex, &'static str)> {
+    // Facts from after `at` may be here already.
+    let offered = life.open.marks.offered.filter(|it| *it <= at)?;
     let oldest = lives
         .iter()
         .filter(|other| other.id != life.id && other.fold.was_fetched())

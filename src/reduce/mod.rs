@@ -2,7 +2,8 @@
 //!
 //! A [`Search`] proposes candidates and is told what a run of each has shown; how they are run is not
 //! its business. It leaps to very few devices first, then takes away what is not needed, coarse to
-//! fine, and lowers numbers, also those that need a longer wait elsewhere then, until nothing single can be taken away or lowered any more.
+//! fine, and lowers numbers, some of them with a longer wait in exchange, until nothing single can be
+//! taken away or lowered any more.
 //!
 //! It works on the document that somebody wrote, not on the `Scenario`: what a user did not write is
 //! not there to be shrunk, names stay, and what is written out is what was run. Comments do not stay:

@@ -133,8 +133,8 @@ fn a_push_that_came_before_its_command_leaves_the_next_move_to_the_target() {
         let story = idle(story.delivered(1, 8, 8), 10, Got::Empty).ended(16);
         story.accepted(0, accepted)
     };
-    insta::assert_snapshot!(why(early(12), 60_000), @"connected-but-empty (target): the target took it at 0.012s and pushed; the device, which had the push, got the empty answer at 0.015s");
-    insta::assert_snapshot!(why(early(20), 60_000), @"connected-but-empty (target): the target took it at 0.020s and pushed; the device, which had the push, got the empty answer at 0.015s");
+    insta::assert_snapshot!(why(early(12), 60_000), @"connected-but-empty (target): the target took it at 0.012s; the device came for a push and got the empty answer at 0.015s");
+    insta::assert_snapshot!(why(early(20), 60_000), @"connected-but-empty (target): the target took it at 0.020s; the device came for a push and got the empty answer at 0.015s");
     let again = early(20)
         .push(2, 30_000)
         .condition(30_000, &[Condition::Asleep]);

@@ -6,8 +6,9 @@
 
 use super::BLOT;
 
-/// What ends a URL in a text.
-const ENDS: [char; 6] = ['"', '\'', '<', '>', '`', '\\'];
+/// What ends a URL in a text: no URL has these. A quotation mark that it may have (RFC 3986) does not,
+/// lest a password with one be shown.
+const ENDS: [char; 3] = ['"', '<', '>'];
 
 /// What stands between scheme and authority.
 const MARK: &str = "://";

@@ -104,11 +104,11 @@ fn connected_but_empty(situation: &Situation<'_>) -> Option<String> {
              answer at {at}"
         ));
     }
-    // Or at the same time, having been told to come.
+    // Or about the same time, having been told to come.
     let at = situation.came_for_nothing?;
     Some(format!(
-        "the target took it at {accepted} and pushed; the device, which had the push, got the \
-         empty answer at {at}"
+        "the target took it at {accepted}; the device came for a push and got the empty answer \
+         at {at}"
     ))
 }
 

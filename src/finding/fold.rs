@@ -175,8 +175,14 @@ impl Detectors {
         }
         self.webhook.exchanged(&self.watch, channel, exchange);
         let is_work = matches!(exchange.says, Says::Idle | Says::Result(..));
-        if is_work && exchange.answer != Answer::Lost {
-            self.case(channel).story.last_heard = exchange.sent;
+        if is_work {
+            let story = self.case(channel).story;
+            match exchange.answer {
+                Answer::Lost => story.last_lost = exchange.sent,
+                Answer::Empty | Answer::Command(..) | Answer::Other | Answer::Status(_) => {
+                    story.last_heard = exchange.sent;
+                }
+            }
         }
         match &exchange.says {
             Says::Authenticate => self.authenticated(channel.device, exchange),

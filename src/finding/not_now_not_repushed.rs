@@ -7,7 +7,8 @@
 //! Judged when the limit since the end of the reason is over, at which the device did not poll. Any
 //! request since that end will do as well that the target answered, were it with an error: a device
 //! whose results are refused comes again and again by itself. Nothing is asked of a server whose token
-//! for the device was called bad, or that had trouble with the gateway.
+//! for the device was called bad, or that had trouble with the gateway; nor of one that may not know what
+//! the device said last, because that got no answer: what it knows of last may be NotNow.
 
 use crate::rule::Rule;
 use crate::time::SimTime;
@@ -48,6 +49,7 @@ pub(super) fn due(case: &mut Case<'_>, name: &Name, now: SimTime) {
     let was_there = story.last_heard >= over || story.last_empty >= over;
     let may_not = story.is_token_bad
         || story.told.is_none()
+        || story.last_lost > story.last_heard
         || !case.device.is_managed
         || case.device.is_between
         || case.watch.may_not_push(over, now);

@@ -23,6 +23,8 @@ pub(super) struct Story {
     pub(super) last_idle: SimTime,
     /// When the last Idle or result was sent that the target answered, with whatever.
     pub(super) last_heard: SimTime,
+    /// When the last Idle or result was sent that got no whole answer.
+    pub(super) last_lost: SimTime,
     /// The last push, and when it arrived.
     pub(super) last_push: Option<(PushId, SimTime)>,
     /// When the operator last did something to its queue.

@@ -1,6 +1,6 @@
 //! What a server does with a command that the device has refused.
 
-use mdmstorm::fact::{FactKind, Got, Said};
+use mdmstorm::fact::{Broken, FactKind, Got, Said};
 use mdmstorm::rule::Rule;
 
 use crate::tale::{DEVICE, Tale, command};
@@ -172,6 +172,20 @@ fn a_push_before_the_reason_was_over_will_do_unless_the_device_has_come_for_it()
         .ends(13.1)
         .deferral_ends(100.0, 0, false)
         .breaks(broken);
+}
+
+/// A phone that had refused everything came back after a restart, and went away before its Idle was
+/// answered. It did not poll after that, but NotNow was the last that the server had heard of it.
+#[test]
+fn a_server_that_heard_not_now_last_need_not_push() {
+    let cut = || Got::Lost(Broken::Cut("the device left the network".into()));
+    let gone = refused().idle(50.0, cut()).deferral_ends(100.0, 0, false);
+    gone.breaks_nothing();
+    // What it said next was heard.
+    let back = refused().idle(50.0, cut()).idle(52.0, Got::Empty);
+    back.ends(52.5)
+        .deferral_ends(100.0, 0, false)
+        .breaks(&[(Rule::NotNowNotRepushed, 1)]);
 }
 
 // ---- words of docs/findings.md -----------------------------------------------------------------

@@ -2,23 +2,18 @@
 //! keeps the rules, and does not with one that has a defect it provokes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod plan_rig;
+mod piece_rig;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::fact::{Fact, FactKind, Got, ResultStatus, Said};
 use mdmstorm::ids::{Channel, DeviceId, OrderBook, OrderIndex};
-use mdmstorm::plan::Plan;
 use mdmstorm::record::account::Tally;
-use mdmstorm::reference_server::{self, Defect, Defects};
+use mdmstorm::reference_server::{Defect, Defects};
 use mdmstorm::scenario::{Changes, Scenario, Target};
-use mdmstorm::sim::checker::Checker;
-use mdmstorm::sim::{Settings, World};
 use mdmstorm::time::SimTime;
-use plan_rig::plan_of;
+use piece_rig::{Piece, folder};
 
 /// What a defect does that a scenario shows.
 #[derive(Clone, Copy, Debug)]
@@ -119,17 +114,21 @@ const FILES: [(&str, &[(Defect, Shows)]); 13] = [
     ),
 ];
 
-/// As `mdmstorm rehearse` drains by default, before it is scaled.
-const DRAIN: Duration = Duration::from_secs(60);
-
 /// A command that takes longer is late.
 const LATE: Duration = Duration::from_secs(5);
 
 /// What is ordered within this time may come in any order.
 const APART: Duration = Duration::from_millis(200);
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/bugs")
+fn read(name: &str) -> Piece {
+    Piece::read(&folder("bugs"), name)
+}
+
+/// What came of a rehearsal with these defects.
+fn rehearse(piece: &Piece, defects: Defects) -> Seen {
+    let rehearsal = piece.rehearse(defects);
+    let tally = rehearsal.outcome.account.tally(|_, _| true);
+    look(&rehearsal.facts, &rehearsal.book, tally)
 }
 
 /// What a rehearsal comes to.
@@ -158,51 +157,6 @@ impl Seen {
             Shows::Storm => self.requests > 10 * well.requests,
             Shows::Slowness => self.slowest > 3 * well.slowest,
         }
-    }
-}
-
-struct Piece {
-    name: &'static str,
-    text: String,
-    scenario: Scenario,
-    plan: Arc<Plan>,
-}
-
-impl Piece {
-    fn read(name: &'static str) -> Self {
-        let file = format!("{name}.toml");
-        let text = std::fs::read_to_string(folder().join(&file)).unwrap();
-        let scenario = Scenario::parse(&text, &file).unwrap_or_else(|errors| panic!("{errors}"));
-        let plan = plan_of(&scenario, &folder());
-        Self {
-            name,
-            text,
-            scenario,
-            plan,
-        }
-    }
-
-    fn rehearse(&self, defects: Defects) -> Seen {
-        let settings = Settings {
-            drain: DRAIN.mul_f64(self.scenario.time_scale),
-            server: reference_server::Settings {
-                defects,
-                ..reference_server::Settings::default()
-            },
-            ..Settings::default()
-        };
-        let mut world = World::new(&self.scenario, Arc::clone(&self.plan), settings);
-        let book = *world.book();
-        let (mut checker, mut all) = (Checker::default(), Vec::new());
-        while let Some(facts) = world.step() {
-            for fact in facts {
-                let looked = checker.look(fact);
-                looked.unwrap_or_else(|broken| panic!("{} {defects}: {broken}", self.name));
-            }
-            all.extend_from_slice(facts);
-        }
-        let tally = world.finish().account.tally(|_, _| true);
-        look(&all, &book, tally)
     }
 }
 
@@ -294,7 +248,7 @@ fn look(facts: &[Fact], book: &OrderBook, tally: Tally) -> Seen {
 
 #[test]
 fn the_folder_has_these_files_and_no_others_and_the_document_tells_of_each() {
-    let files = std::fs::read_dir(folder()).unwrap();
+    let files = std::fs::read_dir(folder("bugs")).unwrap();
     let found: BTreeSet<String> = files
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -322,7 +276,7 @@ fn the_folder_has_these_files_and_no_others_and_the_document_tells_of_each() {
 #[test]
 fn each_file_explains_itself_and_is_small_and_short() {
     for (name, provokes) in FILES {
-        let piece = Piece::read(name);
+        let piece = read(name);
         assert_eq!(piece.plan.name, name);
         let comment: Vec<&str> = piece
             .text
@@ -348,13 +302,13 @@ fn each_file_explains_itself_and_is_small_and_short() {
 fn each_file_comes_out_well_without_a_defect_and_shows_each_that_it_provokes() {
     let mut wrong = Vec::new();
     for (name, provokes) in FILES {
-        let piece = Piece::read(name);
-        let well = piece.rehearse(Defects::default());
+        let piece = read(name);
+        let well = rehearse(&piece, Defects::default());
         if well.tally.pending + well.errors as u64 + well.stale as u64 > 0 {
             wrong.push(format!("{name}: {well:?}"));
         }
         for (defect, what) in provokes {
-            let seen = piece.rehearse((*defect).into());
+            let seen = rehearse(&piece, (*defect).into());
             if !seen.shows(*what, &well) {
                 let name = format!("{name} {}: no {what:?}", defect.name());
                 wrong.push(format!("{name}\n  without {well:?}\n  with    {seen:?}"));
@@ -367,7 +321,7 @@ fn each_file_comes_out_well_without_a_defect_and_shows_each_that_it_provokes() {
 #[test]
 fn another_target_takes_the_place_of_the_bundled_server() {
     for (name, _) in FILES {
-        let piece = Piece::read(name);
+        let piece = read(name);
         let sets = [
             "target.nanomdm.url=http://127.0.0.1:9000",
             "target.nanomdm.api-key={ env = \"KEY\" }",
@@ -384,14 +338,14 @@ fn another_target_takes_the_place_of_the_bundled_server() {
 
 #[test]
 fn the_scenario_says_what_is_wrong_with_the_bundled_server() {
-    let piece = Piece::read("not-now-all");
+    let piece = read("not-now-all");
     let changes = Changes {
         sets: vec!["target.embedded.defects=[\"not-now-forgotten\"]".to_owned()],
         only: None,
     };
     let scenario = Scenario::parse_with(&piece.text, "not-now-all", &changes).unwrap();
     let broken = Piece { scenario, ..piece };
-    let seen = broken.rehearse(Defects::default());
+    let seen = rehearse(&broken, Defects::default());
     assert_eq!(
         seen.tally.pending,
         seen.tally.ordered - seen.tally.completed

@@ -2,26 +2,23 @@
 //! file says, is rehearsed the same each time, and comes out as its expectations say.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod plan_rig;
+mod piece_rig;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use mdmstorm::fact::Fact;
 use mdmstorm::ids::OrderBook;
-use mdmstorm::plan::Plan;
 use mdmstorm::record::Ledger;
 use mdmstorm::record::account::Account;
 use mdmstorm::record::cause::Cause;
 use mdmstorm::record::setup::Setup;
+use mdmstorm::reference_server::Defects;
 use mdmstorm::report::expect::{self, Expectation, check};
-use mdmstorm::scenario::{Expect, ExpectAt, Expected, HowMany, Scenario};
-use mdmstorm::sim::checker::Checker;
-use mdmstorm::sim::{Settings, World, transcript};
+use mdmstorm::scenario::{Expect, ExpectAt, Expected, HowMany};
+use mdmstorm::sim::transcript;
 use mdmstorm::time::SimTime;
-use plan_rig::plan_of;
+use piece_rig::{Piece, folder};
 
 /// Every file there must be, and no other.
 const NAMES: [&str; 26] = [
@@ -53,114 +50,66 @@ const NAMES: [&str; 26] = [
     "weekend-reboot",
 ];
 
-/// As `mdmstorm rehearse` drains by default, before it is scaled.
-const DRAIN: Duration = Duration::from_secs(60);
-
 /// With start-up, enrolment and drain a run takes under 20 s.
 const LONGEST_RUN: Duration = Duration::from_secs(15);
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/gallery")
+/// The same without anything that happens at a set time.
+fn without_timeline(piece: &Piece) -> Piece {
+    let sections = piece.text.split("\n[[");
+    let others: Vec<&str> = sections
+        .filter(|section| !section.starts_with("timeline]]"))
+        .collect();
+    piece.with(others.join("\n[["))
 }
 
-struct Piece {
-    name: &'static str,
-    text: String,
-    scenario: Scenario,
-    plan: Arc<Plan>,
+/// Every fact of a rehearsal.
+fn facts(piece: &Piece) -> (Vec<Fact>, OrderBook) {
+    let rehearsal = piece.rehearse(Defects::default());
+    let findings = rehearsal.outcome.findings;
+    assert!(findings.counts.is_empty(), "{}: {findings:#?}", piece.name);
+    (rehearsal.facts, rehearsal.book)
 }
 
-impl Piece {
-    fn read(name: &'static str) -> Self {
-        let file = format!("{name}.toml");
-        let text = std::fs::read_to_string(folder().join(&file)).unwrap();
-        Self::of(name, text)
-    }
-
-    fn of(name: &'static str, text: String) -> Self {
-        let file = format!("{name}.toml");
-        let scenario = Scenario::parse(&text, &file).unwrap_or_else(|errors| panic!("{errors}"));
-        let plan = plan_of(&scenario, &folder());
-        Self {
-            name,
-            text,
-            scenario,
-            plan,
+/// What a ledger makes of a rehearsal, with a look at each time that is asked for.
+fn account(piece: &Piece, expectations: &[Expectation]) -> Account {
+    let (facts, book) = facts(piece);
+    let mut ledger = Ledger::new(Setup::of_plan(&piece.plan, book, false));
+    ledger.take_snapshots_after(expect::times(expectations));
+    let mut advanced = SimTime::ZERO;
+    for fact in &facts {
+        if fact.at >= advanced + Duration::from_millis(100) {
+            advanced = fact.at;
+            ledger.advance(fact.at);
         }
+        ledger.record(fact);
     }
+    let end = facts.last().map_or(SimTime::ZERO, |fact| fact.at);
+    ledger.finish(end)
+}
 
-    /// The same without anything that happens at a set time.
-    fn without_timeline(&self) -> Self {
-        let sections = self.text.split("\n[[");
-        let others: Vec<&str> = sections
-            .filter(|section| !section.starts_with("timeline]]"))
-            .collect();
-        Self::of(self.name, others.join("\n[["))
-    }
-
-    /// Every fact of a rehearsal, under the checker.
-    fn rehearse(&self) -> (Vec<Fact>, OrderBook) {
-        let settings = Settings {
-            drain: DRAIN.mul_f64(self.scenario.time_scale),
-            ..Settings::default()
-        };
-        let mut world = World::new(&self.scenario, Arc::clone(&self.plan), settings);
-        let book = *world.book();
-        let (mut checker, mut all) = (Checker::default(), Vec::new());
-        while let Some(facts) = world.step() {
-            for fact in facts {
-                checker
-                    .look(fact)
-                    .unwrap_or_else(|broken| panic!("{}: {broken}", self.name));
-            }
-            all.extend_from_slice(facts);
-        }
-        let findings = world.finish().findings;
-        assert!(findings.counts.is_empty(), "{}: {findings:#?}", self.name);
-        (all, book)
-    }
-
-    /// What a ledger makes of a rehearsal, with a look at each time that is asked for.
-    fn account(&self, expectations: &[Expectation]) -> Account {
-        let (facts, book) = self.rehearse();
-        let mut ledger = Ledger::new(Setup::of_plan(&self.plan, book, false));
-        ledger.take_snapshots_after(expect::times(expectations));
-        let mut advanced = SimTime::ZERO;
-        for fact in &facts {
-            if fact.at >= advanced + Duration::from_millis(100) {
-                advanced = fact.at;
-                ledger.advance(fact.at);
-            }
-            ledger.record(fact);
-        }
-        let end = facts.last().map_or(SimTime::ZERO, |fact| fact.at);
-        ledger.finish(end)
-    }
-
-    /// The expectations that do not hold, and what came instead.
-    fn disappointments(&self) -> Vec<String> {
-        let expects = &self.scenario.expects;
-        let checked: Vec<Expectation> = expects.iter().map(checkable).collect();
-        let account = self.account(&checked);
-        let results = checked.iter().map(|it| check(it, &account));
-        expects
-            .iter()
-            .zip(results)
-            .filter(|(_, result)| !result.passed)
-            .map(|(expect, result)| {
-                format!("{}: {}: {}", expect.place, expect.text, result.instead)
-            })
-            .collect()
-    }
+/// The expectations that do not hold, and what came instead.
+fn disappointments(piece: &Piece) -> Vec<String> {
+    let expects = &piece.scenario.expects;
+    let checked: Vec<Expectation> = expects.iter().map(checkable).collect();
+    let account = account(piece, &checked);
+    let results = checked.iter().map(|it| check(it, &account));
+    expects
+        .iter()
+        .zip(results)
+        .filter(|(_, result)| !result.passed)
+        .map(|(expect, result)| format!("{}: {}: {}", expect.place, expect.text, result.instead))
+        .collect()
 }
 
 fn pieces() -> impl Iterator<Item = Piece> {
-    NAMES.into_iter().map(Piece::read)
+    NAMES
+        .into_iter()
+        .map(|name| Piece::read(&folder("gallery"), name))
 }
 
 #[test]
 fn the_gallery_has_these_files_and_no_others() {
-    let files = std::fs::read_dir(folder()).unwrap();
+    let files = std::fs::read_dir(folder("gallery")).unwrap();
     let found: BTreeSet<String> = files
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -179,8 +128,8 @@ fn the_gallery_has_these_files_and_no_others() {
 #[test]
 fn each_file_explains_itself_and_is_small_and_short() {
     for piece in pieces() {
-        let (name, plan) = (piece.name, &piece.plan);
-        assert_eq!(plan.name, name);
+        let (name, plan) = (&piece.name, &piece.plan);
+        assert_eq!(plan.name, *name);
         let mut lines = piece.text.lines();
         assert_eq!(
             lines.next(),
@@ -217,7 +166,7 @@ fn each_file_plans_what_its_golden_file_says() {
 fn each_file_is_rehearsed_the_same_each_time() {
     for piece in pieces() {
         let told = || {
-            let (facts, book) = piece.rehearse();
+            let (facts, book) = facts(&piece);
             let lines = facts.iter().map(|fact| transcript::line(fact, &book));
             lines.collect::<Vec<String>>()
         };
@@ -234,7 +183,7 @@ fn each_file_comes_out_as_it_expects() {
         for expect in expects {
             assert!(!is_empty(expect), "{}: {}", expect.place, expect.text);
         }
-        wrong.extend(piece.disappointments());
+        wrong.extend(disappointments(&piece));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -243,7 +192,7 @@ fn each_file_comes_out_as_it_expects() {
 fn what_is_pending_at_a_named_time_waits_for_what_the_file_is_about() {
     for piece in pieces() {
         let expects: Vec<Expectation> = piece.scenario.expects.iter().map(checkable).collect();
-        for snapshot in &piece.account(&expects).snapshots {
+        for snapshot in &account(&piece, &expects).snapshots {
             let at = format!("{} at {:?}", piece.name, snapshot.after);
             let pending = &snapshot.pending;
             let named = |it: &&Expectation| {
@@ -272,10 +221,10 @@ fn no_file_comes_out_so_without_its_timeline() {
     // What ends the wait in these is the devices' own life, or nothing does.
     const BY_THEMSELVES: [&str; 3] = ["classroom-bell", "ghost-devices", "steady-state"];
     for piece in pieces() {
-        let is_moot = piece.without_timeline().disappointments().is_empty();
+        let is_moot = disappointments(&without_timeline(&piece)).is_empty();
         assert_eq!(
             is_moot,
-            BY_THEMSELVES.contains(&piece.name),
+            BY_THEMSELVES.contains(&piece.name.as_str()),
             "{}",
             piece.name
         );
@@ -298,7 +247,7 @@ fn each_file_shows_commands_that_wait_and_then_complete() {
             .iter()
             .any(|expect| expect.what == Expected::Completed && expect.at == ExpectAt::End);
         assert!(
-            ends || FOR_EVER.contains(&piece.name),
+            ends || FOR_EVER.contains(&piece.name.as_str()),
             "{} ends without a remedy",
             piece.name
         );

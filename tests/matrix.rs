@@ -2,22 +2,16 @@
 //! and nothing else. `docs/findings.md` keeps the table.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod plan_rig;
+mod piece_rig;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use mdmstorm::finding::Findings;
-use mdmstorm::plan::Plan;
-use mdmstorm::reference_server::{self, Defect, Defects};
+use mdmstorm::reference_server::{Defect, Defects};
 use mdmstorm::rule::Rule;
-use mdmstorm::scenario::Scenario;
-use mdmstorm::sim::{Settings, World};
-use plan_rig::plan_of;
+use piece_rig::{Piece, folder};
 
 /// What is to be found of a defect.
 struct Expected {
@@ -152,9 +146,6 @@ const EXPECTED: [Expected; 20] = [
     },
 ];
 
-/// As `mdmstorm rehearse` drains by default, before it is scaled.
-const DRAIN: Duration = Duration::from_secs(60);
-
 /// How many rehearsals are under way at once.
 const HANDS: usize = 2;
 
@@ -162,47 +153,14 @@ const DOCUMENT: &str = "docs/findings.md";
 const BEGIN: &str = "<!-- made by tests/matrix.rs; `make golden` writes it -->\n";
 const END: &str = "<!-- until here -->\n";
 
-struct Piece {
-    name: String,
-    scenario: Scenario,
-    plan: Arc<Plan>,
-}
-
-impl Piece {
-    /// A file of `scenarios`, with `cut` made of its text.
-    fn read(path: &str, cut: impl Fn(&str) -> String) -> Self {
-        let file = Path::new("scenarios").join(path);
-        let folder = file.parent().unwrap();
-        let text = cut(&std::fs::read_to_string(&file).unwrap());
-        let scenario = Scenario::parse(&text, path).unwrap_or_else(|errors| panic!("{errors}"));
-        let plan = plan_of(&scenario, folder);
-        Self {
-            name: plan.name.clone(),
-            plan,
-            scenario,
-        }
-    }
-
-    fn rehearse(&self, defects: Defects) -> Findings {
-        let settings = Settings {
-            drain: DRAIN.mul_f64(self.scenario.time_scale),
-            server: reference_server::Settings {
-                defects,
-                ..reference_server::Settings::default()
-            },
-            ..Settings::default()
-        };
-        let plan = Arc::clone(&self.plan);
-        World::new(&self.scenario, plan, settings).run().findings
-    }
-}
-
 /// The scenarios that provoke bugs, by name.
 fn provoking() -> Vec<Piece> {
-    let files = std::fs::read_dir("scenarios/bugs").unwrap();
-    let files = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let names: BTreeSet<String> = files.collect();
-    let read = |name: &String| Piece::read(&format!("bugs/{name}"), str::to_owned);
+    let folder = folder("bugs");
+    let files = std::fs::read_dir(&folder).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let name = |file: PathBuf| file.file_stem().unwrap().to_str().unwrap().to_owned();
+    let names: BTreeSet<String> = files.map(name).collect();
+    let read = |name: &String| Piece::read(&folder, name);
     names.iter().map(read).collect()
 }
 
@@ -220,7 +178,7 @@ fn all(pieces: &[Piece]) -> Found {
                 return found;
             };
             let piece = &pieces[cell % pieces.len()];
-            let findings = piece.rehearse((*defect).into());
+            let findings = piece.rehearse((*defect).into()).outcome.findings;
             let rules: BTreeSet<Rule> = findings.counts.keys().copied().collect();
             found.push(((*defect, piece.name.clone()), rules));
         }
@@ -327,14 +285,13 @@ fn each_defect_is_found_by_its_rule_and_by_no_other() {
 /// The gallery is judged in the same way, by `tests/gallery.rs`.
 #[test]
 fn a_server_that_keeps_the_rules_is_found_to_break_none() {
-    let fewer = |text: &str| {
-        let text = text.replace("count = 600", "count = 60");
-        text.replace("count = 200", "count = 20")
-    };
+    let quickstart = Piece::read(&folder(""), "quickstart");
+    let fewer = quickstart.text.replace("count = 600", "count = 60");
+    let fewer = fewer.replace("count = 200", "count = 20");
     let mut pieces = provoking();
-    pieces.push(Piece::read("quickstart.toml", fewer));
+    pieces.push(quickstart.with(fewer));
     for piece in pieces {
-        let found = piece.rehearse(Defects::default());
+        let found = piece.rehearse(Defects::default()).outcome.findings;
         assert!(found.counts.is_empty(), "{}: {found:#?}", piece.name);
     }
 }

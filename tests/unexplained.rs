@@ -4,6 +4,7 @@
 //! push was on its way. Only the times that files name had been looked at.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "a part of the rig is for others")]
 mod piece_rig;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! A scenario file that comes with mdmstorm, and its rehearsal as `mdmstorm rehearse` does it.
-#![allow(dead_code, reason = "each test uses a part")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +55,8 @@ impl Piece {
 
     fn of(file: PathBuf, text: String) -> Self {
         let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
-        let scenario = Scenario::parse(&text, &name).unwrap_or_else(|errors| panic!("{errors}"));
+        let shown = format!("{name}.toml");
+        let scenario = Scenario::parse(&text, &shown).unwrap_or_else(|errors| panic!("{errors}"));
         let built = scenario.commands().zip(scenario.files());
         let built = built.map(|(command, beside)| {
             let bytes = beside.map(|it| std::fs::read(file.with_file_name(it.path)).unwrap());

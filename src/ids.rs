@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::channel::Channel;
 pub use self::channels::Channels;
+pub use self::hex::{hex_array, hex_decode, hex_lower, hex_upper};
 
 mod channel;
 mod channels;
+mod hex;
 
 /// A device's index in the plan, from zero.
 #[derive(
@@ -297,7 +299,10 @@ impl Crowd {
         let bytes = self.derive("udid", device, 0);
         // 00008140 is the chip of current iPads; the last 8 digits carry the index, so a person
         // who reads a server's log can tell which device it was.
-        format!("00008140-{}{:08X}", hex_upper(&bytes[..4]), device.0)
+        let mut digits = [0_u8; 8];
+        digits[..4].copy_from_slice(&bytes[..4]);
+        digits[4..].copy_from_slice(&device.0.to_be_bytes());
+        ["00008140-", &hex_upper(&digits)].concat()
     }
 
     /// The serial number of `device`: 12 characters of Apple's older form, `SIM` in front.
@@ -311,12 +316,19 @@ impl Crowd {
     }
 
     /// 32 bytes that depend on this crowd, `what`, the device and `n` alone.
+    ///
+    /// # Panics
+    /// When `what` has more than 20 bytes.
     pub fn derive(&self, what: &str, device: DeviceId, n: u64) -> [u8; 32] {
         // In one piece: a hasher that takes several is two kilobytes, and every message of a device
         // has a name in it.
-        let (device, n) = (device.0.to_be_bytes(), n.to_be_bytes());
-        let piece = [what.as_bytes(), &device, &n].concat();
-        *blake3::keyed_hash(&self.key, &piece).as_bytes()
+        assert!(what.len() <= WHAT_MAX, "{what:?} is too long a word");
+        let mut piece = [0_u8; WHAT_MAX + 12];
+        let (name, rest) = piece.split_at_mut(what.len());
+        name.copy_from_slice(what.as_bytes());
+        rest[..4].copy_from_slice(&device.0.to_be_bytes());
+        rest[4..12].copy_from_slice(&n.to_be_bytes());
+        *blake3::keyed_hash(&self.key, &piece[..what.len() + 12]).as_bytes()
     }
 
     fn checksum(&self, head: &[u8]) -> [u8; 16] {
@@ -326,6 +338,9 @@ impl Crowd {
     }
 }
 
+/// The most bytes of what is derived, by its name.
+const WHAT_MAX: usize = 20;
+
 /// The first half of `bytes` as a random UUID in upper case.
 fn uuid_upper(bytes: &[u8; 32]) -> String {
     let mut half = [0_u8; 16];
@@ -333,55 +348,6 @@ fn uuid_upper(bytes: &[u8; 32]) -> String {
     let uuid = uuid::Builder::from_random_bytes(half).into_uuid();
     let mut text = uuid::Uuid::encode_buffer();
     uuid.hyphenated().encode_upper(&mut text).to_owned()
-}
-
-/// `bytes` as upper-case hexadecimal digits.
-pub fn hex_upper(bytes: &[u8]) -> String {
-    hex(bytes, b"0123456789ABCDEF")
-}
-
-/// `bytes` as lower-case hexadecimal digits.
-pub fn hex_lower(bytes: &[u8]) -> String {
-    hex(bytes, b"0123456789abcdef")
-}
-
-/// By table: every push and every message of a device has hexadecimal digits in it.
-fn hex(bytes: &[u8], digits: &[u8; 16]) -> String {
-    let digit = |half: u8| char::from(digits[usize::from(half)]);
-    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let mut text = String::with_capacity(bytes.len() * 2);
-    text.extend(halves.map(digit));
-    text
-}
-
-/// The bytes behind hexadecimal digits of either case; `None` for anything else.
-pub fn hex_decode(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
-        .collect()
-}
-
-/// The `N` bytes behind `2 * N` hexadecimal digits of either case; `None` for anything else. Nothing is
-/// allocated: every push has a token.
-pub fn hex_array<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N {
-        return None;
-    }
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|it| u8::try_from(it).ok())
-    };
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -479,18 +445,5 @@ mod tests {
         ] {
             assert_eq!(read(changed.clone()), None, "{changed}");
         }
-    }
-
-    #[test]
-    fn hex_is_read_as_it_is_written() {
-        assert_eq!(
-            hex_decode(&hex_lower(&[0, 171, 255])),
-            Some(vec![0, 171, 255])
-        );
-        assert_eq!(hex_decode("abc"), None);
-        assert_eq!(hex_decode("+1"), None);
-        assert_eq!(hex_array(&hex_lower(&[0, 171, 255])), Some([0, 171, 255]));
-        assert_eq!(hex_array::<3>("00ab"), None);
-        assert_eq!(hex_array::<1>("+1"), None);
     }
 }

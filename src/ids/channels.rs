@@ -5,54 +5,62 @@ use std::collections::BTreeMap;
 use super::{Channel, DeviceId};
 
 /// How many devices share a page. A device of which nothing is known costs a pointer once any of its
-/// page is known, and nothing before; few, so that a log that names devices far apart gains nothing.
+/// page is known, and next to nothing before; few, so that a log that names devices far apart gains
+/// nothing.
 const PAGE: usize = 32;
 
+/// Devices from here on have no pages. No plan has one: a scenario has ten million devices at most. A
+/// log that names any device at all makes the list of pages 4 MiB long at most.
+const PAGED: u32 = 1 << 24;
+
 /// The rows of devices that stand side by side.
-type Page<T> = Box<[Option<Box<T>>]>;
+type Page<T> = Box<[Option<Box<T>>; PAGE]>;
 
 /// What is known of each channel, in the order of channels.
 ///
 /// Every fact of a run looks its channel up, several times: an ordered map of a hundred thousand
 /// channels would cost as much as all that is done with what it finds. Here a device channel is two
-/// steps away. Users are few; theirs is an ordered map.
+/// steps away. Users are few, and devices without a page are none of ours: they share an ordered map.
 #[derive(Clone, Debug)]
 pub struct Channels<T> {
-    pages: BTreeMap<u32, Page<T>>,
-    users: BTreeMap<Channel, T>,
+    pages: Vec<Option<Page<T>>>,
+    /// Users, and devices without a page.
+    others: BTreeMap<Channel, T>,
 }
 
 impl<T> Default for Channels<T> {
     fn default() -> Self {
         Self {
-            pages: BTreeMap::new(),
-            users: BTreeMap::new(),
+            pages: Vec::new(),
+            others: BTreeMap::new(),
         }
     }
 }
 
-/// The page of a device, and its place there.
-const fn place(device: DeviceId) -> (u32, usize) {
-    (device.0 / PAGE as u32, device.0 as usize % PAGE)
+/// The page of a channel, and its place there; `None` for one that has none.
+const fn place(channel: Channel) -> Option<(usize, usize)> {
+    let Channel { device, user } = channel;
+    if user > 0 || device.0 >= PAGED {
+        return None;
+    }
+    Some((device.0 as usize / PAGE, device.0 as usize % PAGE))
 }
 
 impl<T> Channels<T> {
     /// What is known of `channel`.
     pub fn get(&self, channel: Channel) -> Option<&T> {
-        if channel.user > 0 {
-            return self.users.get(&channel);
-        }
-        let (page, place) = place(channel.device);
-        self.pages.get(&page)?[place].as_deref()
+        let Some((page, place)) = place(channel) else {
+            return self.others.get(&channel);
+        };
+        self.pages.get(page)?.as_ref()?[place].as_deref()
     }
 
     /// The same, to be changed.
     pub fn get_mut(&mut self, channel: Channel) -> Option<&mut T> {
-        if channel.user > 0 {
-            return self.users.get_mut(&channel);
-        }
-        let (page, place) = place(channel.device);
-        self.pages.get_mut(&page)?[place].as_deref_mut()
+        let Some((page, place)) = place(channel) else {
+            return self.others.get_mut(&channel);
+        };
+        self.pages.get_mut(page)?.as_mut()?[place].as_deref_mut()
     }
 
     /// What is known of `channel`: from now on its default, if that is nothing.
@@ -60,36 +68,39 @@ impl<T> Channels<T> {
     where
         T: Default,
     {
-        if channel.user > 0 {
-            return self.users.entry(channel).or_default();
+        let Some((page, place)) = place(channel) else {
+            return self.others.entry(channel).or_default();
+        };
+        if page >= self.pages.len() {
+            self.pages.resize_with(page + 1, || None);
         }
-        let (page, place) = place(channel.device);
-        let page = self.pages.entry(page).or_insert_with(empty_page);
+        let page = self.pages[page].get_or_insert_with(|| Box::new([const { None }; PAGE]));
         page[place].get_or_insert_default()
     }
 
     /// Forgets what is known of `channel`.
     pub fn remove(&mut self, channel: Channel) -> Option<T> {
-        if channel.user > 0 {
-            return self.users.remove(&channel);
-        }
-        let (page, place) = place(channel.device);
-        self.pages.get_mut(&page)?[place].take().map(|it| *it)
+        let Some((page, place)) = place(channel) else {
+            return self.others.remove(&channel);
+        };
+        self.pages.get_mut(page)?.as_mut()?[place]
+            .take()
+            .map(|it| *it)
     }
 
     /// The channels of which something is known, in ascending order, and what.
     pub fn iter(&self) -> impl Iterator<Item = (Channel, &T)> {
-        let mut users = self.users.iter().peekable();
-        let mut own = self.own().peekable();
+        let mut others = self.others.iter().peekable();
+        let mut paged = self.paged().peekable();
         std::iter::from_fn(move || {
-            let is_user_next = match (own.peek(), users.peek()) {
-                (Some((own, _)), Some((user, _))) => *user < own,
-                (own, _) => own.is_none(),
+            let is_other_next = match (paged.peek(), others.peek()) {
+                (Some((paged, _)), Some((other, _))) => *other < paged,
+                (paged, _) => paged.is_none(),
             };
-            if is_user_next {
-                return users.next().map(|(&channel, it)| (channel, it));
+            if is_other_next {
+                return others.next().map(|(&channel, it)| (channel, it));
             }
-            own.next()
+            paged.next()
         })
     }
 
@@ -101,39 +112,38 @@ impl<T> Channels<T> {
     /// What is known of the channels of `device`: its own, then those of its users.
     pub fn of_device(&self, device: DeviceId) -> impl Iterator<Item = (Channel, &T)> {
         let channel = Channel::device(device);
-        let own = self.get(channel).map(|it| (channel, it));
-        let users = self.users.range(Channel::all_of(device));
-        own.into_iter()
-            .chain(users.map(|(&channel, it)| (channel, it)))
+        let paged = place(channel).and_then(|_| self.get(channel));
+        let others = self.others.range(Channel::all_of(device));
+        paged
+            .map(|it| (channel, it))
+            .into_iter()
+            .chain(others.map(|(&channel, it)| (channel, it)))
     }
 
     /// The same, to be changed.
     pub fn of_device_mut(&mut self, device: DeviceId) -> impl Iterator<Item = (Channel, &mut T)> {
         let channel = Channel::device(device);
-        let (page, place) = place(device);
-        let page = self.pages.get_mut(&page);
-        let own = page.and_then(|page| page[place].as_deref_mut());
-        let users = self.users.range_mut(Channel::all_of(device));
-        own.map(|it| (channel, it))
+        let paged = place(channel)
+            .and_then(|(page, place)| self.pages.get_mut(page)?.as_mut()?[place].as_deref_mut());
+        let others = self.others.range_mut(Channel::all_of(device));
+        paged
+            .map(|it| (channel, it))
             .into_iter()
-            .chain(users.map(|(&channel, it)| (channel, it)))
+            .chain(others.map(|(&channel, it)| (channel, it)))
     }
 
-    /// The device channels of which something is known.
-    fn own(&self) -> impl Iterator<Item = (Channel, &T)> {
-        self.pages.iter().flat_map(|(&page, rows)| {
-            let first = page * PAGE as u32;
-            let rows = rows.iter().enumerate();
-            rows.filter_map(move |(place, row)| {
-                let device = DeviceId(first + place as u32);
-                Some((Channel::device(device), row.as_deref()?))
-            })
+    /// The channels with a page of which something is known.
+    fn paged(&self) -> impl Iterator<Item = (Channel, &T)> {
+        let rows = self.pages.iter().enumerate().flat_map(|(page, rows)| {
+            let rows = rows.iter().flat_map(|rows| rows.iter());
+            rows.enumerate()
+                .map(move |(place, row)| (page * PAGE + place, row))
+        });
+        rows.filter_map(|(device, row)| {
+            let channel = Channel::device(DeviceId(device as u32));
+            Some((channel, row.as_deref()?))
         })
     }
-}
-
-fn empty_page<T>() -> Page<T> {
-    (0..PAGE).map(|_| None).collect()
 }
 
 #[cfg(test)]
@@ -142,9 +152,15 @@ mod tests {
 
     use super::*;
 
-    /// Devices around the edges of pages and of the number's range, with up to two users.
+    /// Devices around the edges of pages, behind all that have one, and at the end of the number's
+    /// range, with up to two users.
     fn channel() -> impl Strategy<Value = Channel> {
-        let device = prop_oneof![0..3_u32, 30..35_u32, (u32::MAX - 2)..=u32::MAX];
+        let device = prop_oneof![
+            0..3_u32,
+            30..35_u32,
+            PAGED..=PAGED + 1,
+            (u32::MAX - 2)..=u32::MAX
+        ];
         (device, 0..3_u8).prop_map(|(device, user)| Channel {
             device: DeviceId(device),
             user,
@@ -184,5 +200,18 @@ mod tests {
                 prop_assert_eq!(of_device, expected);
             }
         }
+    }
+
+    #[test]
+    fn the_last_device_with_a_page_comes_before_the_first_without() {
+        let mut table = Channels::default();
+        let channels = [PAGED - 1, PAGED].map(|device| Channel::device(DeviceId(device)));
+        for channel in channels.into_iter().rev() {
+            *table.of(channel) = channel.device.0;
+        }
+        let known: Vec<Channel> = table.iter().map(|(channel, _)| channel).collect();
+        assert_eq!(known, channels);
+        assert_eq!(table.remove(channels[0]), Some(PAGED - 1));
+        assert_eq!(table.values().collect::<Vec<_>>(), [&PAGED]);
     }
 }

@@ -7,6 +7,7 @@
 use ::plist::{Dictionary, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use memchr::memchr;
 
 /// Deeper lists are left to the parser, after a look at their markup.
 const DEPTH_MAX: usize = 32;
@@ -18,7 +19,7 @@ const DOCTYPE: &str = "<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \
 pub(super) fn read(body: &[u8]) -> Option<Value> {
     let text = std::str::from_utf8(body).ok()?;
     // Line ends would have to be normalised.
-    if text.contains('\r') {
+    if memchr(b'\r', body).is_some() {
         return None;
     }
     let mut rest = Rest(text);
@@ -44,6 +45,13 @@ impl<'a> Rest<'a> {
         Some(())
     }
 
+    /// What stands before the first `end`, an ASCII character.
+    fn until(&mut self, end: u8) -> Option<&'a str> {
+        let (text, rest) = self.0.split_at(memchr(end, self.0.as_bytes())?);
+        self.0 = rest;
+        Some(text)
+    }
+
     fn skip_space(&mut self) {
         self.0 = self.0.trim_start_matches([' ', '\t', '\n']);
     }
@@ -52,8 +60,9 @@ impl<'a> Rest<'a> {
         if depth > DEPTH_MAX {
             return None;
         }
-        let (name, rest) = self.0.strip_prefix('<')?.split_once('>')?;
-        self.0 = rest;
+        self.take("<")?;
+        let name = self.until(b'>')?;
+        self.take(">")?;
         Some(match name {
             "dict" => Value::Dictionary(self.dictionary(depth)?),
             "array" => Value::Array(self.array(depth)?),
@@ -104,11 +113,10 @@ impl<'a> Rest<'a> {
 
     /// Text up to the end tag, entities resolved.
     fn text(&mut self, end: &str) -> Option<String> {
-        let (mut text, rest) = self.0.split_at(self.0.find('<')?);
-        self.0 = rest;
+        let mut text = self.until(b'<')?;
         self.take(end)?;
         let mut resolved = String::with_capacity(text.len());
-        while let Some(at) = text.find('&') {
+        while let Some(at) = memchr(b'&', text.as_bytes()) {
             resolved.push_str(&text[..at]);
             let (name, rest) = text[at + 1..].split_once(';')?;
             resolved.push(match name {
@@ -127,8 +135,7 @@ impl<'a> Rest<'a> {
 
     /// Text without entities up to the end tag.
     fn plain(&mut self, end: &str) -> Option<&'a str> {
-        let (text, rest) = self.0.split_at(self.0.find('<')?);
-        self.0 = rest;
+        let text = self.until(b'<')?;
         self.take(end)?;
         (!text.contains('&')).then_some(text)
     }

@@ -13,13 +13,49 @@ const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
 /// How many bytes make one line of base64, as Apple's tools break it.
 const LINE_BYTES: usize = 51;
 
+/// Writes a document's entries one by one, without collecting them in a [`Dictionary`].
+pub(super) struct Entries {
+    body: Vec<u8>,
+}
+
+impl Entries {
+    /// The beginning of a document.
+    pub(super) fn new() -> Self {
+        let mut body = Vec::with_capacity(1024);
+        body.extend_from_slice(HEAD.as_bytes());
+        body.extend_from_slice(b"<dict>");
+        Self { body }
+    }
+
+    /// Writes an entry. That no key comes twice is for the caller to see to.
+    pub(super) fn push(&mut self, key: &str, value: &Value) {
+        push_key(&mut self.body, key, 0);
+        push_value(&mut self.body, value, 1);
+    }
+
+    /// Writes an entry that is a string.
+    pub(super) fn push_text(&mut self, key: &str, text: &str) {
+        push_key(&mut self.body, key, 0);
+        push_element(&mut self.body, "string", text);
+    }
+
+    /// The whole document.
+    pub(super) fn end(mut self) -> Vec<u8> {
+        self.body.extend_from_slice(b"\n</dict>\n</plist>");
+        self.body
+    }
+}
+
 /// The whole document.
 pub(super) fn write(dictionary: &Dictionary) -> Vec<u8> {
-    let mut body = Vec::with_capacity(1024);
-    body.extend_from_slice(HEAD.as_bytes());
-    push_dictionary(&mut body, dictionary, 0);
-    body.extend_from_slice(b"\n</plist>");
-    body
+    if dictionary.is_empty() {
+        return [HEAD, "<dict/>\n</plist>"].concat().into_bytes();
+    }
+    let mut entries = Entries::new();
+    for (key, value) in dictionary {
+        entries.push(key, value);
+    }
+    entries.end()
 }
 
 fn push_value(body: &mut Vec<u8>, value: &Value, depth: usize) {
@@ -64,13 +100,18 @@ fn push_dictionary(body: &mut Vec<u8>, dictionary: &Dictionary, depth: usize) {
     }
     body.extend_from_slice(b"<dict>");
     for (key, value) in dictionary {
-        push_line(body, depth + 1);
-        push_element(body, "key", key);
-        push_line(body, depth + 1);
+        push_key(body, key, depth);
         push_value(body, value, depth + 1);
     }
     push_line(body, depth);
     body.extend_from_slice(b"</dict>");
+}
+
+/// The key of an entry of a dictionary at `depth`, up to where its value begins.
+fn push_key(body: &mut Vec<u8>, key: &str, depth: usize) {
+    push_line(body, depth + 1);
+    push_element(body, "key", key);
+    push_line(body, depth + 1);
 }
 
 fn push_element(body: &mut Vec<u8>, name: &str, text: &str) {
@@ -91,8 +132,13 @@ fn push_line(body: &mut Vec<u8>, depth: usize) {
 /// Appends `text` with the characters that XML reserves escaped, and those it does not allow
 /// replaced.
 pub(super) fn push_escaped(body: &mut Vec<u8>, text: &str) {
-    let is_plain = |byte: &u8| !byte.is_ascii_control() && !b"&<>'\"".contains(byte);
-    if text.as_bytes().iter().all(is_plain) {
+    // All bytes are looked at, whatever the first ones are: that is done sixteen at a time.
+    let is_reserved =
+        |byte: u8| byte.is_ascii_control() || matches!(byte, b'&' | b'<' | b'>' | b'\'' | b'"');
+    let has_reserved = text
+        .bytes()
+        .fold(false, |any, byte| any | is_reserved(byte));
+    if !has_reserved {
         body.extend_from_slice(text.as_bytes());
         return;
     }

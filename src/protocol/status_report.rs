@@ -121,23 +121,43 @@ const IDLE_HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
     \t<key>UDID</key>\n\t<string>";
 const IDLE_TAIL: &str = "</string>\n</dict>\n</plist>\n";
 
+/// What a key of a report says.
+enum Field<'a> {
+    Text(&'a str),
+    Value(&'a Value),
+}
+
 impl StatusReport {
     /// Writes the report. The fields above win over keys of the same name in the payload.
-    pub fn encode(self) -> Vec<u8> {
-        let mut root = self.payload;
-        if !self.error_chain.is_empty() {
-            let chain = self.error_chain.iter().map(ErrorItem::to_value).collect();
-            root.insert("ErrorChain".into(), Value::Array(chain));
+    pub fn encode(&self) -> Vec<u8> {
+        let mut user = Dictionary::new();
+        if let Some(whose) = &self.user {
+            whose.put_into(&mut user, &self.udid);
         }
-        if let Some(uuid) = &self.uuid {
-            root.insert("CommandUUID".into(), uuid.0.as_ref().into());
+        let chain = self.error_chain.iter().map(ErrorItem::to_value).collect();
+        let chain = Value::Array(chain);
+        let has_chain = !self.error_chain.is_empty();
+        let uuid = self.uuid.as_ref().map(|it| &*it.0);
+        let fields = [
+            has_chain.then_some(("ErrorChain", Field::Value(&chain))),
+            uuid.map(|uuid| ("CommandUUID", Field::Text(uuid))),
+            Some(("Status", Field::Text(self.status.name()))),
+            Some((self.udid.key(), Field::Text(&self.udid))),
+        ];
+        let is_field = |name: &str| fields.iter().flatten().any(|(key, _)| *key == name);
+        let of_payload = |key: &str| !is_field(key) && !user.contains_key(key);
+        let mut entries = plist_writer::Entries::new();
+        let payload = self.payload.iter().filter(|(key, _)| of_payload(key));
+        for (key, value) in payload.chain(&user) {
+            entries.push(key, value);
         }
-        if let Some(user) = &self.user {
-            user.put_into(&mut root, &self.udid);
+        for (key, field) in fields.iter().flatten() {
+            match field {
+                Field::Text(text) => entries.push_text(key, text),
+                Field::Value(value) => entries.push(key, value),
+            }
         }
-        root.insert("Status".into(), self.status.name().into());
-        self.udid.put_into(&mut root);
-        plist::encode(&root)
+        entries.end()
     }
 
     /// Reads a report as a server does. A status that nobody knows is kept as text.
@@ -147,10 +167,7 @@ impl StatusReport {
         };
         let user = User::take_from(&mut payload);
         let udid = Enrollee::of(&payload).ok_or(StatusReportError::Missing { key: "UDID" })?;
-        payload.remove(match udid {
-            Enrollee::Udid(_) => "UDID",
-            Enrollee::EnrollmentId(_) => "EnrollmentID",
-        });
+        payload.remove(udid.key());
         let mut take = |key| payload.remove(key);
         let string = |value: Option<Value>| value.and_then(Value::into_string);
         let status = string(take("Status")).ok_or(StatusReportError::Missing { key: "Status" })?;
@@ -212,7 +229,7 @@ mod tests {
                 error_chain,
                 payload,
             };
-            prop_assert_eq!(StatusReport::decode(&report.clone().encode()).unwrap(), report);
+            prop_assert_eq!(StatusReport::decode(&report.encode()).unwrap(), report);
         }
 
         #[test]
@@ -227,6 +244,75 @@ mod tests {
             };
             prop_assert_eq!(StatusReport::decode(&idle(&udid)).unwrap(), report);
         }
+    }
+
+    #[test]
+    fn a_field_wins_over_a_key_of_the_payload() {
+        let names = [
+            "Status",
+            "UDID",
+            "CommandUUID",
+            "ErrorChain",
+            "UserID",
+            "Own",
+        ];
+        let payload: Dictionary = names
+            .map(|name| (name.to_owned(), Value::from("payload")))
+            .into_iter()
+            .collect();
+        let bare = StatusReport {
+            udid: "device".into(),
+            user: None,
+            status: Status::Acknowledged,
+            uuid: None,
+            error_chain: Vec::new(),
+            payload,
+        };
+        let whole = StatusReport {
+            user: Some(User {
+                id: "user".to_owned(),
+                ..User::default()
+            }),
+            uuid: Some(CommandUuid("uuid".into())),
+            error_chain: vec![ErrorItem::app_not_managed("app")],
+            ..bare.clone()
+        };
+        let written = |report: &StatusReport| {
+            let body = String::from_utf8(report.encode()).unwrap();
+            let times = |name: &str| body.matches(&format!("<key>{name}</key>")).count();
+            assert_eq!(names.map(times), [1; 6], "{body}");
+            plist::decode(body.as_bytes())
+                .unwrap()
+                .into_dictionary()
+                .unwrap()
+        };
+        let (bare, whole) = (written(&bare), written(&whole));
+        let texts =
+            |root: &Dictionary| names.map(|name| plist::text(root, name).map(str::to_owned));
+        let some = |text: &str| Some(text.to_owned());
+        let payload = || some("payload");
+        assert_eq!(
+            texts(&bare),
+            [
+                some("Acknowledged"),
+                some("device"),
+                payload(),
+                payload(),
+                payload(),
+                payload()
+            ]
+        );
+        assert_eq!(
+            texts(&whole),
+            [
+                some("Acknowledged"),
+                some("device"),
+                some("uuid"),
+                None,
+                some("user"),
+                payload()
+            ]
+        );
     }
 
     #[test]

@@ -19,13 +19,17 @@ pub enum Enrollee {
 }
 
 impl Enrollee {
-    /// Adds its key to a message.
-    pub(in super::super) fn put_into(&self, root: &mut Dictionary) {
-        let key = match self {
+    /// The key of messages that names it.
+    pub(in super::super) const fn key(&self) -> &'static str {
+        match self {
             Self::Udid(_) => "UDID",
             Self::EnrollmentId(_) => "EnrollmentID",
-        };
-        root.insert(key.into(), self.as_ref().into());
+        }
+    }
+
+    /// Adds its key to a message.
+    pub(in super::super) fn put_into(&self, root: &mut Dictionary) {
+        root.insert(self.key().into(), self.as_ref().into());
     }
 
     /// The one that a message names; `None` when it names none.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use mdmstorm::device::execution::{Effect, Inventory, Outcome, Subject, execute};
+use mdmstorm::condition::Conditions;
+use mdmstorm::device::execution::{self, Effect, Inventory, Outcome, Subject};
 use mdmstorm::device::traits::{BackOff, Platform, ReplyTimes, Traits};
 use mdmstorm::fact::ResultStatus;
-use mdmstorm::ids::{CommandUuid, Crowd, CrowdId, DeviceId};
+use mdmstorm::ids::{Channel, CommandUuid, Crowd, CrowdId, DeviceId, hex_lower};
 use mdmstorm::protocol::access_right::{AccessRights, needed};
 use mdmstorm::protocol::command::{Command, encode_command};
 use mdmstorm::protocol::plist::encode;
@@ -172,6 +173,12 @@ fn provided() -> Inventory {
     inventory.apply(installed.effect.unwrap());
     inventory.apply(Effect::ApplicationInstalled("text".into()));
     inventory
+}
+
+/// What a device answers that is in no condition.
+fn execute(command: &Command, device: &Subject<'_>) -> Outcome {
+    let refused = execution::refusal(command, device, Conditions::NONE);
+    refused.unwrap_or_else(|| execution::execute(command, device))
 }
 
 fn execute_on(
@@ -501,4 +508,70 @@ fn an_outcome_becomes_a_report_that_names_device_and_command() {
         ("U", Status::Error, Some(uuid))
     );
     assert_eq!(report.error_chain, outcome.error_chain);
+}
+
+/// Servers keep these: another version of mdmstorm gives the same to the same crowd and seed.
+#[test]
+fn the_names_of_a_device_and_what_is_drawn_for_it_stay_what_they_were() {
+    let none = Inventory::default();
+    let queries = [
+        "UDID",
+        "SerialNumber",
+        "Model",
+        "DeviceCapacity",
+        "AvailableDeviceCapacity",
+        "BatteryLevel",
+        "WiFiMAC",
+        "BluetoothMAC",
+        "EthernetMAC",
+        "IMEI",
+    ];
+    let queries = vec![("Queries", Value::Array(queries.map(Value::from).to_vec()))];
+    let mut all = String::new();
+    for platform in [Platform::Iphone, Platform::Mac, Platform::AppleTv] {
+        let outcome = execute_on(&none, platform, "DeviceInformation", queries.clone());
+        for (key, value) in outcome.payload["QueryResponses"].as_dictionary().unwrap() {
+            all += &format!("{platform:?} {key} {value:?}\n");
+        }
+    }
+    let (traits, none) = (traits(Platform::Ipad), Inventory::default());
+    let crowd = subject(1, &traits, &none).crowd;
+    let user = Channel {
+        device: DeviceId(1),
+        user: 2,
+    };
+    all += &format!("magic {}\n", crowd.magic(user, 3));
+    all += &format!("user {}\n", crowd.user_id(user));
+    all += &format!("token {}\n", hex_lower(&crowd.token(user, 3).0));
+    insta::assert_snapshot!(all, @r#"
+    Iphone UDID String("00008140-EC32F48F00000001")
+    Iphone SerialNumber String("SIM330000001")
+    Iphone Model String("MSIM64LL/A")
+    Iphone DeviceCapacity Real(64.0)
+    Iphone AvailableDeviceCapacity Real(9.92)
+    Iphone BatteryLevel Real(0.18)
+    Iphone WiFiMAC String("02:00:00:78:56:af")
+    Iphone BluetoothMAC String("02:00:01:f1:75:17")
+    Iphone IMEI String("005824200337116")
+    Mac UDID String("00008140-EC32F48F00000001")
+    Mac SerialNumber String("SIM330000001")
+    Mac Model String("Mac14,2")
+    Mac DeviceCapacity Real(64.0)
+    Mac AvailableDeviceCapacity Real(9.92)
+    Mac BatteryLevel Real(0.18)
+    Mac WiFiMAC String("02:00:00:78:56:af")
+    Mac BluetoothMAC String("02:00:01:f1:75:17")
+    Mac EthernetMAC String("02:00:02:1c:73:d7")
+    AppleTv UDID String("00008140-EC32F48F00000001")
+    AppleTv SerialNumber String("SIM330000001")
+    AppleTv Model String("MSIM64LL/A")
+    AppleTv DeviceCapacity Real(64.0)
+    AppleTv AvailableDeviceCapacity Real(9.92)
+    AppleTv WiFiMAC String("02:00:00:78:56:af")
+    AppleTv BluetoothMAC String("02:00:01:f1:75:17")
+    AppleTv EthernetMAC String("02:00:02:1c:73:d7")
+    magic 634A8296-BD5D-4690-9711-5373F99DC5FF
+    user 74FCBD88-D092-4CC5-9C13-0C77B4FC318D
+    token 0101010101000000010200000003000057e6328467a1571e380c50f99b1abf29
+    "#);
 }

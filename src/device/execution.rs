@@ -17,7 +17,6 @@ pub use information::{factory_name, imei};
 pub use inventory::{Effect, Inventory, Profile};
 pub use refusal::refusal;
 
-use crate::condition::Conditions;
 use crate::device::traits::{Platform, Traits};
 use crate::fact::{ErrorCode, ErrorEnds, ResultStatus};
 use crate::ids::{CommandUuid, Crowd, DeviceId};
@@ -146,11 +145,11 @@ pub(super) const fn wire_status(status: ResultStatus) -> Status {
     }
 }
 
-/// Executes `command` on `device`, or refuses it as one would that is in nothing.
+/// Executes `command` on `device`. The caller has asked [`refusal`] first, which found nothing.
+///
+/// # Panics
+/// When the request type is not known: such a command is refused.
 pub fn execute(command: &Command, device: &Subject<'_>) -> Outcome {
-    if let Some(refused) = refusal(command, device, Conditions::NONE) {
-        return refused;
-    }
     let request = &command.command;
     let row = command
         .request_type
@@ -235,10 +234,9 @@ fn text<'a>(dictionary: &'a Dictionary, key: &str) -> &'a str {
 }
 
 /// The strings of the array at `key`; `None` when there is no array.
-fn texts(dictionary: &Dictionary, key: &str) -> Option<Vec<String>> {
+fn texts<'a>(dictionary: &'a Dictionary, key: &str) -> Option<Vec<&'a str>> {
     let array = dictionary.get(key)?.as_array()?;
-    let strings = array.iter().filter_map(Value::as_string);
-    Some(strings.map(str::to_owned).collect())
+    Some(array.iter().filter_map(Value::as_string).collect())
 }
 
 /// A dictionary of these entries.

@@ -118,8 +118,8 @@ fn managed_apps<'a>(device: &Subject<'a>) -> impl Iterator<Item = (&'a str, bool
 }
 
 /// No list means all.
-fn is_wanted(wanted: Option<&[String]>, identifier: &str) -> bool {
-    wanted.is_none_or(|wanted| wanted.iter().any(|one| one == identifier))
+fn is_wanted(wanted: Option<&[&str]>, identifier: &str) -> bool {
+    wanted.is_none_or(|wanted| wanted.contains(&identifier))
 }
 
 /// Apps of which a device has some. The names are invented.

@@ -1,5 +1,7 @@
 //! DeviceInformation, and the settings that change what it says.
 
+use std::cell::OnceCell;
+
 use ::plist::{Dictionary, Value};
 
 use super::{Effect, Outcome, Subject, Trait, dictionary, text, texts};
@@ -17,7 +19,7 @@ pub(super) fn answer(request: &Dictionary, device: &Subject<'_>) -> Outcome {
         .into_iter()
         .filter(|query| is_allowed(query, device.rights))
         .filter(|query| !(device.is_user_enrollment && names_the_device(query)))
-        .filter_map(|query| Some((query.clone(), facts.response(&query, device)?)))
+        .filter_map(|query| Some((query.to_owned(), facts.response(query)?)))
         .collect();
     Outcome::acknowledged(dictionary([("QueryResponses", responses.into())]))
 }
@@ -38,31 +40,27 @@ pub(super) fn settings(request: &Dictionary) -> Outcome {
     }
 }
 
-/// What was drawn for a device: its own free space, charge and addresses.
-struct Facts {
-    capacity_gb: f64,
-    available_gb: f64,
-    battery: f64,
-    addresses: [u64; 3],
+/// What a device is asked about. What was drawn for it is drawn when it is asked for, and once.
+struct Facts<'a> {
+    device: &'a Subject<'a>,
+    storage_gb: OnceCell<(f64, f64)>,
+    addresses: OnceCell<[u64; 3]>,
 }
 
 /// Sizes that are sold, in gigabytes.
 const CAPACITIES_GB: [f64; 4] = [64.0, 128.0, 256.0, 512.0];
 
-impl Facts {
-    fn of(device: &Subject<'_>) -> Self {
-        let mut storage = device.draw(Trait::Storage);
-        let capacity_gb = CAPACITIES_GB[storage.below(CAPACITIES_GB.len() as u64) as usize];
+impl<'a> Facts<'a> {
+    const fn of(device: &'a Subject<'a>) -> Self {
         Self {
-            capacity_gb,
-            available_gb: rounded(capacity_gb * (0.05 + 0.85 * storage.unit())),
-            battery: rounded(0.1 + 0.9 * device.draw(Trait::Battery).unit()),
-            addresses: addresses(device.seed, device.id),
+            device,
+            storage_gb: OnceCell::new(),
+            addresses: OnceCell::new(),
         }
     }
 
-    fn response(&self, query: &str, device: &Subject<'_>) -> Option<Value> {
-        let traits = device.traits;
+    fn response(&self, query: &str) -> Option<Value> {
+        let (device, traits) = (self.device, self.device.traits);
         let (is_mac, is_tv) = (
             traits.platform == Platform::Mac,
             traits.platform == Platform::AppleTv,
@@ -79,13 +77,13 @@ impl Facts {
             "ModelName" => Some(traits.model_name.as_str().into()),
             "Model" | "ModelNumber" if !is_mac => Some(self.model_number().into()),
             "Model" | "ProductName" => Some(traits.product.as_str().into()),
-            "DeviceCapacity" => Some(Value::Real(self.capacity_gb)),
-            "AvailableDeviceCapacity" => Some(Value::Real(self.available_gb)),
-            "BatteryLevel" => when(!is_tv, Value::Real(self.battery)),
+            "DeviceCapacity" => Some(Value::Real(self.storage_gb().0)),
+            "AvailableDeviceCapacity" => Some(Value::Real(self.storage_gb().1)),
+            "BatteryLevel" if !is_tv => Some(Value::Real(self.battery())),
             "HasBattery" => when(is_mac, Value::Boolean(true)),
             "WiFiMAC" => Some(self.address(0).into()),
             "BluetoothMAC" => Some(self.address(1).into()),
-            "EthernetMAC" => when(is_mac || is_tv, self.address(2).into()),
+            "EthernetMAC" if is_mac || is_tv => Some(self.address(2).into()),
             "IsSupervised" => Some(Value::Boolean(traits.supervised)),
             "AwaitingConfiguration" => Some(Value::Boolean(device.awaits_configuration)),
             "IsActivationLockEnabled" => when(!is_tv, Value::Boolean(false)),
@@ -100,7 +98,7 @@ impl Facts {
             "DataRoamingEnabled" => when(is_phone, Value::Boolean(false)),
             // 1: GSM; 0: none.
             "CellularTechnology" => when(is_handheld, Value::Integer(i64::from(is_phone).into())),
-            "IMEI" => when(is_phone, imei(device.seed, device.id).into()),
+            "IMEI" if is_phone => Some(imei_of(self.addresses()).into()),
             "DiagnosticSubmissionEnabled" => when(is_handheld, Value::Boolean(false)),
             "AppAnalyticsEnabled" => when(is_handheld, Value::Boolean(false)),
             "iTunesStoreAccountIsActive" => Some(Value::Boolean(false)),
@@ -119,14 +117,32 @@ impl Facts {
         }
     }
 
+    /// Its capacity and what is free of it, in gigabytes.
+    fn storage_gb(&self) -> (f64, f64) {
+        *self.storage_gb.get_or_init(|| {
+            let mut storage = self.device.draw(Trait::Storage);
+            let capacity = CAPACITIES_GB[storage.below(CAPACITIES_GB.len() as u64) as usize];
+            (capacity, rounded(capacity * (0.05 + 0.85 * storage.unit())))
+        })
+    }
+
+    fn battery(&self) -> f64 {
+        rounded(0.1 + 0.9 * self.device.draw(Trait::Battery).unit())
+    }
+
+    fn addresses(&self) -> [u64; 3] {
+        let drawn = || addresses(self.device.seed, self.device.id);
+        *self.addresses.get_or_init(drawn)
+    }
+
     fn address(&self, index: usize) -> String {
-        let [_, a, b, c] = (self.addresses[index] as u32).to_be_bytes();
+        let [_, a, b, c] = (self.addresses()[index] as u32).to_be_bytes();
         // 02: locally administered, so it collides with no real maker's.
         format!("02:00:{index:02x}:{a:02x}:{b:02x}:{c:02x}")
     }
 
     fn model_number(&self) -> String {
-        format!("MSIM{}LL/A", self.capacity_gb as u32)
+        format!("MSIM{}LL/A", self.storage_gb().0 as u32)
     }
 }
 
@@ -166,7 +182,10 @@ fn addresses(seed: Seed, device: DeviceId) -> [u64; 3] {
 
 /// 15 digits with the test code 00 in front, which no maker has.
 pub fn imei(seed: Seed, device: DeviceId) -> String {
-    let [_, head, tail] = addresses(seed, device);
+    imei_of(addresses(seed, device))
+}
+
+fn imei_of([_, head, tail]: [u64; 3]) -> String {
     format!("00{:013}", (head * 1_000_003 + tail) % 10_u64.pow(13))
 }
 

@@ -8,7 +8,7 @@
 //! booked as our own time and never as the target's.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -101,13 +101,20 @@ impl Line {
 
     /// The next request; `None` once the channel is closed.
     async fn take(&self) -> Option<(Request, Along)> {
-        poll_fn(|context| match self.request.take() {
-            Some(request) => Poll::Ready(Some(request)),
-            None if self.is_closed.get() => Poll::Ready(None),
-            None => {
-                self.waiting.replace(Some(context.waker().clone()));
-                Poll::Pending
+        poll_fn(|context| {
+            // Looked at before it is taken: a session's task is polled some twenty times for each
+            // request, and to take moves as many bytes as a request has, even when there is none.
+            if self.request.borrow().is_some() {
+                return Poll::Ready(self.request.take());
             }
+            if self.is_closed.get() {
+                return Poll::Ready(None);
+            }
+            let is_known = |it: &Waker| it.will_wake(context.waker());
+            if !self.waiting.borrow().as_ref().is_some_and(is_known) {
+                self.waiting.replace(Some(context.waker().clone()));
+            }
+            Poll::Pending
         })
         .await
     }
@@ -124,10 +131,10 @@ const IDLE_MAX: usize = 64;
 pub(super) struct Courier {
     carrier: Rc<Carrier>,
     returns: Rc<Returns>,
-    sessions: HashMap<Channel, Rc<Line>>,
+    sessions: BTreeMap<Channel, Rc<Line>>,
     idle: Idle,
     /// What the next request of a channel waits for.
-    gates: HashMap<Channel, Gate>,
+    gates: BTreeMap<Channel, Gate>,
     /// The place that a device brings along from its way to an identity.
     seat: Option<(Channel, OwnedSemaphorePermit)>,
     tasks: JoinSet<()>,
@@ -139,9 +146,9 @@ impl Courier {
         Self {
             carrier,
             returns,
-            sessions: HashMap::new(),
+            sessions: BTreeMap::new(),
             idle: Rc::default(),
-            gates: HashMap::new(),
+            gates: BTreeMap::new(),
             seat: None,
             tasks: JoinSet::new(),
         }
@@ -245,6 +252,8 @@ async fn session(carrier: &Carrier, returns: &Returns, line: &Line) {
                 carrier.carry(&mut open, &request, &steps).await
             });
             tokio::select! {
+                // An answer that is there counts, even if the device leaves at the same moment.
+                biased;
                 answer = carried => answer,
                 // Closed in mid-request: nothing else can come, one request is in flight.
                 _ = line.take() => Err(Broken::Cut("the device left the network".into())),

@@ -314,7 +314,7 @@ impl Detectors {
                 last_session: SimTime::ZERO,
                 is_told: false,
             });
-            busy.refused.insert(name.clone());
+            busy.refused.add(name.clone());
             busy.session.refused.entry(name.clone()).or_default();
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn finish(case: &mut Case<'_>, end: SimTime) {
     let Some(busy) = case.story.busy.as_ref() else {
         return;
     };
-    let lost = busy.missing.iter().filter_map(|order| {
+    let lost = busy.missing.keys().filter_map(|order| {
         let name = Name::Order(*order);
         let command = busy.open.get(&name)?;
         let (sent, read) = command.denied?;

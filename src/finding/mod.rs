@@ -9,6 +9,7 @@ mod coming;
 mod duplicate_after_ack;
 mod early_push;
 mod event;
+mod few;
 mod fold;
 mod head_of_line_blocked;
 mod http_errors;

@@ -32,7 +32,7 @@ pub(super) fn delivered(case: &mut Case<'_>, name: &Name, exchange: &Exchange) {
         return;
     };
     let mut starved = None;
-    for refused in busy.refused.iter().take(LOOKED_AT).filter(|it| *it != name) {
+    for refused in busy.refused.keys().take(LOOKED_AT).filter(|it| *it != name) {
         let Some(command) = busy.open.get_mut(refused) else {
             continue;
         };
@@ -61,7 +61,7 @@ pub(super) fn denied(case: &mut Case<'_>, exchange: &Exchange) {
         return;
     };
     let mut forgotten = Vec::new();
-    for refused in busy.refused.iter().take(LOOKED_AT) {
+    for refused in busy.refused.keys().take(LOOKED_AT) {
         let Some(command) = busy.open.get_mut(refused).filter(|it| !it.is_void) else {
             continue;
         };

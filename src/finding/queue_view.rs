@@ -48,7 +48,7 @@ fn note_absent(case: &mut Case<'_>, queue: &Queue, at: SimTime) {
     let Some(busy) = case.story.busy.as_mut() else {
         return;
     };
-    for (name, command) in &mut busy.open {
+    for (name, command) in busy.open.iter_mut() {
         let is_old = command
             .accepted
             .is_some_and(|it| it + settle <= queue.asked);

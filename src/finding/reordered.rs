@@ -38,7 +38,7 @@ pub(super) fn delivered(case: &mut Case<'_>, name: &Name, exchange: &Exchange) {
         return;
     };
     let (accepted, overtaken) = (command.accepted, command.overtaken);
-    let earlier = busy.waiting.iter().take(LOOKED_AT);
+    let earlier = busy.waiting.keys().take(LOOKED_AT);
     let earlier = earlier.take_while(|(accepted, _)| *accepted < offered);
     for (_, waits) in earlier.filter(|(_, it)| *it != order) {
         if let Some(command) = busy.open.get_mut(&Name::Order(*waits)) {

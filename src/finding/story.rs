@@ -3,12 +3,13 @@
 //! A channel without open commands is a row of a few times: everything else is in [`Busy`], which
 //! goes with the last command.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::ids::{OrderIndex, PushId};
 use crate::time::SimTime;
 
 use super::event::{Exchange, Name, OwnPush, Push, Withdrawal};
+use super::few::Few;
 
 /// One channel.
 #[derive(Debug, Default)]
@@ -43,19 +44,18 @@ pub(super) struct Story {
 #[derive(Debug, Default)]
 pub(super) struct Busy {
     /// Commands without a final result that a 2xx has taken.
-    /// Boxed, because an ordered map takes room for eleven at once.
-    pub(super) open: BTreeMap<Name, Box<Command>>,
+    pub(super) open: Few<Name, Command>,
     /// Accepted orders that were never delivered, by when they were accepted.
-    pub(super) waiting: BTreeSet<(SimTime, OrderIndex)>,
+    pub(super) waiting: Few<(SimTime, OrderIndex)>,
     /// Orders that were never delivered nor denied, and that no device was pushed for too early, by when
     /// they were offered.
-    pub(super) hoped_for: BTreeSet<(SimTime, OrderIndex)>,
+    pub(super) hoped_for: Few<(SimTime, OrderIndex)>,
     /// Accepted orders that the target has denied.
-    pub(super) missing: BTreeSet<OrderIndex>,
+    pub(super) missing: Few<OrderIndex>,
     /// Commands that the device has, and that are without a final result.
-    pub(super) held: BTreeSet<Name>,
+    pub(super) held: Few<Name>,
     /// Refused commands that were not offered again.
-    pub(super) refused: BTreeSet<Name>,
+    pub(super) refused: Few<Name>,
     /// The last delivered command, while no status of it was sent.
     pub(super) unanswered: Option<Name>,
     /// The last pushes.
@@ -163,8 +163,8 @@ pub(super) struct Command {
     pub(super) absent: Option<(SimTime, SimTime)>,
 }
 
-// What an open command costs; docs/findings.md says it.
-const _: () = assert!(size_of::<Command>() <= 320);
+// What the only open command of a channel costs, and each one of several; docs/findings.md says it.
+const _: () = assert!(size_of::<Busy>() <= 704 && size_of::<Command>() <= 320);
 
 /// A NotNow that the target has taken.
 #[derive(Clone, Copy, Debug)]
@@ -187,11 +187,11 @@ impl Story {
     }
 
     pub(super) fn command(&self, name: &Name) -> Option<&Command> {
-        self.busy.as_ref()?.open.get(name).map(Box::as_ref)
+        self.busy.as_ref()?.open.get(name)
     }
 
     pub(super) fn command_mut(&mut self, name: &Name) -> Option<&mut Command> {
-        self.busy.as_mut()?.open.get_mut(name).map(Box::as_mut)
+        self.busy.as_mut()?.open.get_mut(name)
     }
 
     /// Gives the room back when nothing is open.
@@ -210,13 +210,13 @@ impl Story {
         self.credit = self.credit.saturating_add(1);
         let busy = self.busy();
         let name = Name::Order(order);
-        let command = busy.open.entry(name.clone()).or_default();
+        let command = busy.open.of(name.clone());
         let offered = *command.offered.get_or_insert(at);
         command.is_void |= promise == Promise::Void;
         if command.is_void {
             busy.let_go(&name);
         } else if command.first.is_none() {
-            busy.hoped_for.insert((offered, order));
+            busy.hoped_for.add((offered, order));
         }
     }
 
@@ -248,7 +248,7 @@ impl Story {
         if command.accepted.is_none() {
             command.accepted = Some(at);
             if command.first.is_none() && !command.is_void {
-                busy.waiting.insert((at, order));
+                busy.waiting.add((at, order));
             }
         }
     }
@@ -311,10 +311,10 @@ impl Story {
     pub(super) fn delivered(&mut self, name: &Name, exchange: &Exchange, promise: Promise) {
         let busy = self.busy();
         busy.let_go(name);
-        if name.order().is_none() && !busy.open.contains_key(name) {
+        if name.order().is_none() && busy.open.get(name).is_none() {
             busy.make_room();
         }
-        let command = busy.open.entry(name.clone()).or_default();
+        let command = busy.open.of(name.clone());
         if command.first.is_none()
             && let (Some(look), Some(order)) = (command.early.take(), name.order())
         {
@@ -329,7 +329,7 @@ impl Story {
         }
         command.is_void |= promise == Promise::Void;
         if !command.is_void {
-            busy.held.insert(name.clone());
+            busy.held.add(name.clone());
         }
         command.first.get_or_insert(exchange.read);
         command.last = Some(exchange.read);
@@ -376,7 +376,7 @@ impl Busy {
     pub(super) fn denied(&mut self, order: OrderIndex, sent: SimTime, read: SimTime) {
         if let Some(command) = self.open.get_mut(&Name::Order(order)) {
             command.denied = Some((sent, read));
-            self.missing.insert(order);
+            self.missing.add(order);
             if let Some(offered) = command.offered {
                 self.hoped_for.remove(&(offered, order));
             }

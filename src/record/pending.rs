@@ -11,7 +11,7 @@ use super::cause::{Cause, explain};
 use super::command::Open;
 use super::log::CommandId;
 use super::phase::Fold;
-use super::settle::begin;
+use super::settle::fold_so_far;
 use super::setup::Orderer;
 use super::{ChannelRecord, Ledger, micros, timeline};
 
@@ -73,8 +73,7 @@ impl Ledger {
         ids.filter_map(|id| Some((id, self.open.get(&id).filter(|open| is_open(open))?)))
             .map(|(id, open)| {
                 let mut open = Open::clone(open);
-                begin(id, &mut open, &record.log, observed);
-                let mut fold = *open.fold.take().expect("the fold was just begun");
+                let mut fold = fold_so_far(id, &mut open, &record.log, observed);
                 fold.run(record.log.entries(), open.marks, at);
                 Life { id, open, fold }
             })

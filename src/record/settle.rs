@@ -32,11 +32,10 @@ impl Ledger {
             Ending::Rejected | Ending::Cancelled => Stand::GivenUp,
         };
         let record = self.channels.of(info.channel);
-        begin(id, &mut open, &record.log, observed);
+        let mut fold = fold_so_far(id, &mut open, &record.log, observed);
         let due = open
             .due
             .expect("a command is accounted for once it was ordered");
-        let mut fold = open.fold.take().expect("the fold was just begun");
         fold.run(record.log.entries(), open.marks, settled.at);
         assert_eq!(
             fold.slices().total(),
@@ -128,17 +127,19 @@ fn fold_until(
         if let Some(open) = open.get_mut(id)
             && (open.due.is_some() || open.born.is_some())
         {
-            begin(*id, open, &record.log, observed);
+            let mut fold = fold_so_far(*id, open, &record.log, observed);
             let end = open.settled.map_or(until, |settled| settled.at.min(until));
-            if let Some(fold) = &mut open.fold {
-                fold.run(&record.log.entries()[..count], open.marks, end);
-            }
+            fold.run(&record.log.entries()[..count], open.marks, end);
+            open.fold = Some(Box::new(fold));
         }
     }
 }
 
-/// Begins the fold of a command that has none; an observed one is dated on the way.
-pub(super) fn begin(id: CommandId, open: &mut Open, log: &Log, observed: bool) {
+/// Takes the fold of a command out of it, or begins one; an observed command is dated on the way.
+pub(super) fn fold_so_far(id: CommandId, open: &mut Open, log: &Log, observed: bool) -> Fold {
+    if let Some(fold) = open.fold.take() {
+        return *fold;
+    }
     if let (Some((sent, read)), None) = (open.born, open.due) {
         let begun = unanswered_push(log, read).unwrap_or(sent);
         open.due = Some(begun);
@@ -148,8 +149,7 @@ pub(super) fn begin(id: CommandId, open: &mut Open, log: &Log, observed: bool) {
         };
     }
     let due = open.due.unwrap_or(log.floor);
-    open.fold
-        .get_or_insert_with(|| Box::new(Fold::new(id, due, log.base, observed)));
+    Fold::new(id, due, log.base, observed)
 }
 
 /// The earliest push up to `until` that no empty answer has followed: what an observed command's

@@ -11,6 +11,7 @@ use super::histogram::sample;
 use super::log::CommandId;
 use super::phase::{Fold, Marks};
 use super::setup::{OrderInfo, Orderer};
+use super::slices::Packed;
 use super::{Ledger, micros};
 
 /// Where a command stands; one byte for each order of the plan.
@@ -42,7 +43,7 @@ pub(super) struct Open {
     /// Why it failed on the device.
     pub(super) error: Option<ErrorEnds>,
     /// How far its life has been folded, when the log has lost its beginning.
-    pub(super) fold: Option<Box<Fold>>,
+    pub(super) fold: Option<Box<Fold<Packed>>>,
     /// For an observed command: when the request that first brought it was sent, and its answer
     /// read.
     pub(super) born: Option<(SimTime, SimTime)>,

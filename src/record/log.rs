@@ -222,6 +222,11 @@ impl Log {
         }
         self.floor = self.floor.max(until);
     }
+
+    /// Keeps no more room than there are entries.
+    pub(super) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
 }
 
 /// How many rooms are kept.

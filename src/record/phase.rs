@@ -13,7 +13,7 @@ use crate::metric::Owner;
 use crate::time::SimTime;
 
 use super::log::{Answer, CommandId, Entry, Moment, Request, Says};
-use super::slices::Slices;
+use super::slices::{Packed, Slices};
 use super::turn::{Holder, Turn};
 
 /// When the operator's steps of a command were; a step that has not come is `None`.
@@ -81,9 +81,10 @@ impl Return {
 /// as findings wait by default.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// One command's life as far as the cursor.
+/// One command's life as far as the cursor. One that is put away has its slices packed: they are most of
+/// it, and commands may wait by the ten thousand.
 #[derive(Clone, Debug)]
-pub(super) struct Fold {
+pub(super) struct Fold<S = Slices> {
     command: CommandId,
     cursor: SimTime,
     turn: Turn,
@@ -103,11 +104,47 @@ pub(super) struct Fold {
     last_push: Option<SimTime>,
     /// Fetched before any push.
     unpushed: bool,
-    slices: Slices,
+    slices: S,
     observed: bool,
 }
 
+impl<S> Fold<S> {
+    /// The same with its slices in another form.
+    fn with<T>(&self, slices: T) -> Fold<T> {
+        Fold {
+            command: self.command,
+            cursor: self.cursor,
+            turn: self.turn,
+            offered: self.offered,
+            accepted: self.accepted,
+            push: self.push,
+            step: self.step,
+            fetched: self.fetched,
+            passed_over: self.passed_over,
+            came_for_nothing: self.came_for_nothing,
+            refused: self.refused,
+            first_push: self.first_push,
+            last_push: self.last_push,
+            unpushed: self.unpushed,
+            slices,
+            observed: self.observed,
+        }
+    }
+}
+
+impl Fold<Packed> {
+    /// Takes it out again.
+    pub(super) fn unpack(&self) -> Fold {
+        self.with(Slices::unpack(&self.slices))
+    }
+}
+
 impl Fold {
+    /// Puts it away.
+    pub(super) fn pack(&self) -> Fold<Packed> {
+        self.with(self.slices.pack())
+    }
+
     /// The life of `command` from `due` on, on a channel whose turn was `turn` before the first
     /// entry that [`Fold::run`] will get.
     pub(super) fn new(command: CommandId, due: SimTime, turn: Turn, observed: bool) -> Self {

@@ -94,6 +94,8 @@ impl Ledger {
                 let until = record.log.middle().min(watermark);
                 fold_until(record, &mut self.open, until, observed);
                 record.log.drop_before(until);
+                // It grew to twice the room it needs, and may wait all day.
+                record.log.shrink();
             } else if record.open.is_empty() {
                 let needed = unanswered_push(&record.log, SimTime::NEVER)
                     .filter(|_| observed)
@@ -130,7 +132,7 @@ fn fold_until(
             let mut fold = fold_so_far(*id, open, &record.log, observed);
             let end = open.settled.map_or(until, |settled| settled.at.min(until));
             fold.run(&record.log.entries()[..count], open.marks, end);
-            open.fold = Some(Box::new(fold));
+            open.fold = Some(Box::new(fold.pack()));
         }
     }
 }
@@ -138,7 +140,7 @@ fn fold_until(
 /// Takes the fold of a command out of it, or begins one; an observed command is dated on the way.
 pub(super) fn fold_so_far(id: CommandId, open: &mut Open, log: &Log, observed: bool) -> Fold {
     if let Some(fold) = open.fold.take() {
-        return *fold;
+        return fold.unpack();
     }
     if let (Some((sent, read)), None) = (open.born, open.due) {
         let begun = unanswered_push(log, read).unwrap_or(sent);

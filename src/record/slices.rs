@@ -10,6 +10,14 @@ pub struct Slices {
     instant_dispatch: bool,
 }
 
+/// Slices that are put away: most are empty.
+#[derive(Clone, Debug)]
+pub(super) struct Packed {
+    /// Those that are not, by their place.
+    micros: Box<[(u8, u64)]>,
+    instant_dispatch: bool,
+}
+
 impl Default for Slices {
     fn default() -> Self {
         Self {
@@ -41,6 +49,26 @@ impl Slices {
         self.micros.iter().flatten().sum()
     }
 
+    pub(super) fn pack(&self) -> Packed {
+        let places = (0_u8..).zip(self.micros.as_flattened());
+        let taken = places.filter(|(_, micros)| **micros > 0);
+        Packed {
+            micros: taken.map(|(place, micros)| (place, *micros)).collect(),
+            instant_dispatch: self.instant_dispatch,
+        }
+    }
+
+    pub(super) fn unpack(packed: &Packed) -> Self {
+        let mut slices = Self {
+            instant_dispatch: packed.instant_dispatch,
+            ..Self::default()
+        };
+        for (place, micros) in &packed.micros {
+            slices.micros.as_flattened_mut()[usize::from(*place)] = *micros;
+        }
+        slices
+    }
+
     /// Adds another command's slices.
     pub(super) fn merge(&mut self, other: &Self) {
         for phase in Phase::ALL {
@@ -58,5 +86,21 @@ impl Slices {
     /// The push came before the acceptance.
     pub(super) const fn dispatch_was_instant(&mut self) {
         self.instant_dispatch = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_away_comes_back() {
+        let mut slices = Slices::default();
+        slices.add(Phase::Lateness, Owner::ALL[0], 7);
+        slices.add(Phase::Settle, Owner::ALL[Owner::ALL.len() - 1], u64::MAX);
+        assert_eq!(Slices::unpack(&slices.pack()), slices);
+        slices.dispatch_was_instant();
+        assert_eq!(Slices::unpack(&slices.pack()), slices);
+        assert_eq!(slices.pack().micros.len(), 2);
     }
 }

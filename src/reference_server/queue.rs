@@ -1,6 +1,7 @@
 //! The commands of one channel: at least once, in order, refused ones later.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -16,15 +17,16 @@ use damage::Damage;
 /// device, and reached only by an operator that never looks at its answers.
 const OPEN_MAX: usize = 100_000;
 
-/// A command and where it stands. Every lookup is logarithmic, whatever a device reports.
+/// A command and where it stands. Every lookup is logarithmic, whatever a device reports. Commands are
+/// boxed, because an ordered map takes room for eleven at once.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// What may be offered in this session, by order of arrival.
-    ready: BTreeMap<u64, Queued>,
+    ready: BTreeMap<u64, Box<Queued>>,
     /// What the device refused in this session, by order of arrival.
-    refused: BTreeMap<u64, Queued>,
-    /// Every CommandUUID this channel ever had and, while it is open, its place.
-    places: BTreeMap<CommandUuid, Option<u64>>,
+    refused: BTreeMap<u64, Box<Queued>>,
+    /// Every CommandUUID this channel ever had and, while it is open, its place: the first has place 1.
+    places: BTreeMap<CommandUuid, Option<NonZero<u64>>>,
     arrivals: u64,
     /// What only defects need.
     damage: Damage,
@@ -65,9 +67,9 @@ impl Queue {
         if self.open() >= OPEN_MAX {
             return Err(QueueError::Full);
         }
-        let place = self.arrivals;
         self.arrivals += 1;
-        self.places.insert(uuid.clone(), Some(place));
+        let place = self.arrivals;
+        self.places.insert(uuid.clone(), NonZero::new(place));
         let queued = Queued {
             uuid: uuid.clone(),
             body,
@@ -75,7 +77,7 @@ impl Queue {
             was_offered: false,
             was_refused: false,
         };
-        self.ready.insert(place, queued);
+        self.ready.insert(place, Box::new(queued));
         Ok(())
     }
 
@@ -115,7 +117,7 @@ impl Queue {
         let Some(Some(place)) = self.places.get(uuid).copied() else {
             return false;
         };
-        self.take(place);
+        self.take(place.get());
         self.places.insert(uuid.clone(), None);
         true
     }
@@ -148,17 +150,18 @@ impl Queue {
     }
 
     fn offered_place(&self, uuid: &CommandUuid) -> Option<u64> {
-        let place = (*self.places.get(uuid)?)?;
+        let place = (*self.places.get(uuid)?)?.get();
         self.at(place)?.was_offered.then_some(place)
     }
 
     fn at(&self, place: u64) -> Option<&Queued> {
         let refused = || self.refused.get(&place);
         let shelved = || self.damage.shelved.get(&place);
-        self.ready.get(&place).or_else(refused).or_else(shelved)
+        let found = self.ready.get(&place).or_else(refused).or_else(shelved);
+        found.map(Box::as_ref)
     }
 
-    fn take(&mut self, place: u64) -> Option<Queued> {
+    fn take(&mut self, place: u64) -> Option<Box<Queued>> {
         let ready = self.ready.remove(&place);
         ready
             .or_else(|| self.refused.remove(&place))

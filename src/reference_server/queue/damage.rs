@@ -1,6 +1,7 @@
 //! What defects do to the queue of one channel. Without defects none of it is called.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +23,13 @@ const REPLICA_LAG: Duration = Duration::from_millis(300);
 #[derive(Debug, Default)]
 pub(super) struct Damage {
     /// What was refused in an earlier session, by order of arrival.
-    pub(super) shelved: BTreeMap<u64, Queued>,
+    pub(super) shelved: BTreeMap<u64, Box<Queued>>,
     /// The record is being written.
     write: Option<Write>,
     /// What was answered meanwhile.
-    overlapped: Vec<(u64, Queued)>,
+    overlapped: Vec<(u64, Box<Queued>)>,
     /// What the copy still has, and since when it should not: no more than is answered in its lag.
-    replica: Vec<(SimTime, u64, Queued)>,
+    replica: Vec<(SimTime, u64, Box<Queued>)>,
     /// Commands whose results are refused.
     cursed: BTreeSet<CommandUuid>,
 }
@@ -59,7 +60,7 @@ impl Queue {
             }
         }
         for (place, queued) in std::mem::take(&mut self.damage.overlapped) {
-            self.places.insert(queued.uuid.clone(), Some(place));
+            self.places.insert(queued.uuid.clone(), NonZero::new(place));
             self.ready.insert(place, queued);
         }
     }
@@ -68,7 +69,7 @@ impl Queue {
     pub(in super::super) fn begin_write(&mut self, now: SimTime) {
         let write = Write {
             done: now + WRITE_TIME,
-            unknown: self.arrivals,
+            unknown: self.arrivals + 1,
         };
         self.damage.write.get_or_insert(write);
     }
@@ -138,9 +139,9 @@ impl Queue {
         let body = queued.body.clone();
         let mut place = place;
         if defects.has(Defect::OrderLostOnRedelivery) {
-            place = self.arrivals;
             self.arrivals += 1;
-            self.places.insert(queued.uuid.clone(), Some(place));
+            place = self.arrivals;
+            self.places.insert(queued.uuid.clone(), NonZero::new(place));
         }
         self.ready.insert(place, queued);
         Some(body)

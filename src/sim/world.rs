@@ -115,6 +115,10 @@ const BREATH: Duration = Duration::from_millis(100);
 /// How long after the devices' own deadline and one more request's timeout enrolment is waited for.
 const ENROLLMENT_GRACE: Duration = Duration::from_secs(1);
 
+/// How many facts and wishes room is kept for: everybody's day begins in one moment, and no other is
+/// like it.
+const ROOM: usize = 1_024;
+
 /// How often the ledger settles accounts.
 const ADVANCE_EVERY: Duration = Duration::from_secs(1);
 
@@ -195,6 +199,8 @@ impl World {
     /// Makes the next thing happen and gives back what was observed; `None` once the run is over.
     pub fn step(&mut self) -> Option<&[Fact]> {
         self.facts.clear();
+        self.facts.shrink_to(ROOM);
+        self.outputs.shrink_to(ROOM);
         self.recorded = 0;
         if self.step == Step::Over {
             return None;

@@ -1,4 +1,4 @@
-//! A run that is killed while it enrols: the next one goes on where it was.
+//! A run that is killed while it enrols: the next one goes on where it was. And a server that is killed.
 
 use std::time::{Duration, Instant};
 
@@ -113,4 +113,30 @@ fn clones_that_are_killed_enrol_in_the_next_run_with_identities_of_their_own() {
     let (seen, enrolled_there, _, several) = server.seen();
     assert_eq!((seen, enrolled_there, several), (20, 20, 0));
     assert_eq!(enrolled(&place), 20);
+}
+
+/// A run whose server died took no more orders after ten seconds, and then waited for the end of its
+/// stages before it began to drain: half a day for a scenario of a day.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process of its own is watched until it has come far enough"
+)]
+fn a_run_whose_server_dies_does_not_wait_for_its_stages() {
+    let scenario = SCENARIO
+        .replace("duration = \"1s\"", "duration = \"20m\"")
+        .replace("each = 2", "rate = \"10/s\"");
+    let place = Place::new(&scenario);
+    let server = place.serve();
+    let mut run = place.command(&["run", "s.toml", "--drain", "1s", "--quiet"]);
+    run.stdout(std::process::Stdio::null());
+    let mut run = run.spawn().unwrap();
+    let began = Instant::now();
+    while server.seen().1 < 20 {
+        assert!(began.elapsed() < Duration::from_secs(120));
+        assert!(run.try_wait().unwrap().is_none(), "it ended by itself");
+    }
+    drop(server);
+    assert_eq!(run.wait().unwrap().code(), Some(92));
+    assert!(began.elapsed() < Duration::from_secs(10 * 60));
 }

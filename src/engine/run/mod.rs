@@ -281,7 +281,7 @@ pub async fn execute(
         if target_silent || conductor.is_halted() {
             conductor.crew.halt(Halt::Orders);
         }
-        target_silent |= conductor.drain(settings.drain).await;
+        target_silent |= conductor.drain(settings.drain, target_silent).await;
         if !target_silent {
             unseen = conductor.inspect(&plan).await;
         }
@@ -381,10 +381,11 @@ impl<T: FnMut(Snapshot)> Conductor<T> {
         }
     }
 
-    /// Waits for open orders. Whether the target is silent at the end.
-    async fn drain(&mut self, longest: Duration) -> bool {
-        // What the timeline does before the stages are over still counts, unless nobody wants to wait.
-        let from = if self.is_halted() {
+    /// Waits for open orders. Whether the target is silent at the end, as it may have been before.
+    async fn drain(&mut self, longest: Duration, was_silent: bool) -> bool {
+        // What the timeline does before the stages are over still counts, unless nobody wants to wait or
+        // the orders ended early because nobody answers.
+        let from = if was_silent || self.is_halted() {
             self.clock.now()
         } else {
             self.clock.now().max(self.stages_end)

@@ -338,7 +338,7 @@ impl Crowd {
     }
 }
 
-/// The most bytes of what is derived, by its name.
+/// The longest word for what is derived, in bytes.
 const WHAT_MAX: usize = 20;
 
 /// The first half of `bytes` as a random UUID in upper case.
